@@ -1,0 +1,1 @@
+"""What we remember: entity logs, and the features computed from them."""

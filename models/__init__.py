@@ -1,0 +1,1 @@
+"""What we learned: feature vector to calibrated score."""

@@ -1,0 +1,1 @@
+"""The judgement and the people around it."""

@@ -1,0 +1,1 @@
+"""The words of the trade: events, money, time, decisions, errors and limits."""

@@ -1,0 +1,141 @@
+"""What passes between the engine and the feature memory (design, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from risk.domain.decision import Door, LogPosition
+from risk.domain.event import AnyEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A decoded event as a door received it.
+
+    ``amount_base`` is in minor units of the base currency, None without an exchange rate.
+    """
+
+    event: AnyEvent
+    body: bytes
+    fingerprint: bytes
+    door: Door
+    arrived_at_ms: int
+    amount_base: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The event is ours to judge (or somebody's who has not decided yet).
+
+    ``vector`` has one float64 per feature in catalogue order (NaN is missing), and is None
+    for remembered events. ``inexact`` names features whose window reaches past the tail.
+    """
+
+    positions: tuple[LogPosition, ...]
+    vector: NDArray[np.float64] | None
+    inexact: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Decided, perhaps not yet published: ``body`` must be published and acknowledged."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Decided, published and acknowledged; the bytes are in Kafka at this place."""
+
+    outcome: str
+    score: float | None
+    digest: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Another content was claimed under this id before."""
+
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The claim stands, but the records it may see are gone (FEATURES_LOST)."""
+
+    position: LogPosition
+    positions: tuple[LogPosition, ...]
+
+
+Observed = Claimed | Stored | Receipt | Mismatch | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Bytes to publish for one event. ``key`` is the Kafka key, ``event_key`` the claim's."""
+
+    tenant: str
+    event_key: str
+    topic: Literal["decisions", "ledger"]
+    key: bytes
+    body: bytes
+    outcome: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A publication that Kafka has confirmed."""
+
+    publication: Publication
+    partition: int
+    offset: int
+
+
+class Memory(Protocol):
+    """The feature memory as the engine sees it. Every method takes and keeps batch order.
+
+    Each raises StaleEpoch when Redis answers for another epoch (everything obtained from
+    it must then be dropped) and Unavailable when it does not answer in time.
+    """
+
+    @property
+    def epoch(self) -> int: ...
+
+    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+        """Claim each event, append it to its logs, and return what it may see.
+
+        Idempotent: a retry, by any worker or door, appends nothing and sees the same.
+        """
+        ...
+
+    async def decide(self, publications: Sequence[Publication]) -> list[bytes]:
+        """Set-if-absent of the exact bytes; returns the bytes that stand (ours or another's)."""
+        ...
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Replace the bytes by receipts, if epoch and digest are the caller's."""
+        ...
+
+    async def recover(self) -> None:
+        """Wait until recovery (ours or another's) has opened a new epoch."""
+        ...
+
+
+class Publisher(Protocol):
+    """Delivers to the decisions and ledger topics, acks=all, awaited, epoch in the header."""
+
+    async def publish(self, publications: Sequence[Publication], epoch: int) -> list[Delivery]: ...
+
+    async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
+        """The bytes at an offset, None where retention has removed them."""
+        ...

@@ -1,0 +1,1 @@
+"""The Kafka door: bytes in, bytes out, no judgement."""
