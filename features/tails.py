@@ -1,0 +1,19 @@
+"""What the log store hands to the feature functions: the tail of one entity's log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Records that an event may see in the log of one of its entities.
+
+    ``records`` is a run of 36-byte records (``features.records``) in sequence order, oldest
+    first, from ``tail_from`` up to but without the event's own. ``truncated`` is true where
+    the log once held older records than these.
+    """
+
+    kind: str
+    records: bytes
+    truncated: bool
