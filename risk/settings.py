@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     api: str = Field(default="", description="http:// address of the API, for clients.")
     world: str = Field(default="live", pattern="^[a-z0-9][a-z0-9-]{0,31}$")
     base_currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+    rates: Path | None = Field(
+        default=None, description="JSON file of exchange rates; empty: the table that ships."
+    )
     model_alias: str = Field(default="champion")
     secret: SecretStr = Field(
         default=SecretStr(""),

@@ -1,0 +1,252 @@
+"""The walk of one payment, from a decoded event to an acknowledged decision.
+
+Both doors hand batches to the same object. The order is the protocol of the design
+(section 6): observe, score and judge, decide, publish, acknowledge. Whatever Redis forgot
+in between is noticed as a stale epoch, and the walk starts again at observe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from risk.domain.clock import Deadline
+from risk.domain.decision import LedgerRecord, encode_ledger
+from risk.domain.errors import DeadlineExceeded, StaleEpoch, Unavailable
+from risk.domain.ids import digest
+from risk.domain.kinds import event_key, record_kind
+from risk.domain.observation import (
+    Arrival,
+    Claimed,
+    Delivery,
+    Lost,
+    Memory,
+    Mismatch,
+    Observed,
+    Publication,
+    Publisher,
+    Receipt,
+    Stored,
+)
+from risk.domain.outcome import Outcome
+from risk.domain.times import rfc3339
+from risk.judgement import Judgement
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one arrival.
+
+    ``body`` is the published decision (b"" where it stands in Kafka already and nobody asked
+    for its bytes, and on a mismatch). Only authoritative verdicts are final.
+    """
+
+    body: bytes
+    outcome: Outcome
+    mismatch: bool = False
+    authoritative: bool = True
+
+
+class _Summary(msgspec.Struct):
+    """What acknowledging needs to know of decided bytes."""
+
+    outcome: Outcome
+    score: float | None
+
+
+_SUMMARY = msgspec.json.Decoder(_Summary)
+
+
+class Engine:
+    """One decision per payment, at both doors."""
+
+    def __init__(self, memory: Memory, judgement: Judgement, publisher: Publisher) -> None:
+        self._memory = memory
+        self._judgement = judgement
+        self._publisher = publisher
+
+    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
+        """A verdict for each arrival (scored events, at most one batch), in their order.
+
+        Raises Unavailable or DeadlineExceeded; nothing is lost then, a retry goes on.
+        """
+        return await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
+
+    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
+        """Append remembered events and publish them on the ledger.
+
+        False for an arrival whose id was seen with other content. Raises as ``decide``.
+        """
+        return await self._until_fresh(lambda: self._note(arrivals, deadline), deadline)
+
+    async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """The configured fallback, never authoritative, published where Kafka answers."""
+        bodies = [self._judgement.fallback(arrival) for arrival in arrivals]
+        publications = [
+            _decision(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
+        ]
+        try:
+            await self._publisher.publish(publications, self._memory.epoch)
+        except Unavailable:
+            self._judgement.count_unpublished(len(bodies))
+        return [
+            Verdict(one.body, Outcome(one.outcome), authoritative=False) for one in publications
+        ]
+
+    async def find(self, receipt: Receipt) -> bytes | None:
+        """The published bytes that ``receipt`` points at, None where retention took them."""
+        return await self._publisher.read("decisions", receipt.partition, receipt.offset)
+
+    async def _walk(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
+        epoch = self._memory.epoch
+        observed = await within(deadline, self._memory.observe(arrivals))
+        self._check(epoch)
+        stood = await self._decide_claims(arrivals, observed, deadline)
+        outbox = [
+            _decision(arrival, one.body)
+            for arrival, one in zip(arrivals, stood, strict=True)
+            if isinstance(one, Stored)
+        ]
+        await self._publish(outbox, epoch, deadline)
+        return [
+            await self._verdict(arrival, one) for arrival, one in zip(arrivals, stood, strict=True)
+        ]
+
+    async def _decide_claims(
+        self, arrivals: Sequence[Arrival], observed: Sequence[Observed], deadline: Deadline
+    ) -> list[Stored | Receipt | Mismatch]:
+        """Judge what was claimed and store the bytes; the first writer's bytes stand."""
+        claims = [
+            (arrival, one)
+            for arrival, one in zip(arrivals, observed, strict=True)
+            if isinstance(one, Claimed | Lost)
+        ]
+        bodies = self._judgement.judge(claims)
+        decided = await within(
+            deadline,
+            self._memory.decide(
+                [_decision(claim[0], body) for claim, body in zip(claims, bodies, strict=True)]
+            ),
+        )
+        fresh = iter(decided)
+        return [next(fresh) if isinstance(one, Claimed | Lost) else one for one in observed]
+
+    async def _note(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
+        epoch = self._memory.epoch
+        observed = await within(deadline, self._memory.observe(arrivals))
+        pairs = list(zip(arrivals, observed, strict=True))
+        claimed = [
+            _ledger(arrival, one, self._judgement.rates_digest)
+            for arrival, one in pairs
+            if isinstance(one, Claimed | Lost)
+        ]
+        self._check(epoch)
+        decided = await within(deadline, self._memory.decide(claimed))
+        outbox = [
+            replace(publication, body=one.body)
+            for publication, one in zip(claimed, decided, strict=True)
+            if isinstance(one, Stored)
+        ]
+        outbox += [
+            _ledger_publication(arrival, one.body)
+            for arrival, one in pairs
+            if isinstance(one, Stored)
+        ]
+        await self._publish(outbox, epoch, deadline)
+        return [not isinstance(one, Mismatch) for one in observed]
+
+    async def _publish(
+        self, outbox: Sequence[Publication], epoch: int, deadline: Deadline
+    ) -> list[Delivery]:
+        """Deliver, then let Redis replace the bytes by receipts. Nothing is answered before."""
+        if not outbox:
+            return []
+        self._check(epoch)
+        deliveries = await within(deadline, self._publisher.publish(outbox, epoch))
+        self._check(epoch)
+        await within(deadline, self._memory.acknowledge(deliveries))
+        return deliveries
+
+    def _check(self, epoch: int) -> None:
+        """What was observed under another epoch may be gone: never carry it over."""
+        if self._memory.epoch != epoch:
+            raise StaleEpoch(f"observed under epoch {epoch}, now {self._memory.epoch}")
+
+    async def _verdict(self, arrival: Arrival, stood: Stored | Receipt | Mismatch) -> Verdict:
+        if isinstance(stood, Mismatch):
+            return Verdict(b"", Outcome.REVIEW, mismatch=True)
+        if isinstance(stood, Stored):
+            return Verdict(stood.body, _SUMMARY.decode(stood.body).outcome)
+        # Only the HTTP door must answer again; the stream's first answer is in Kafka.
+        body = await self.find(stood) if arrival.door == "http" else b""
+        if body and digest(body) != stood.digest:
+            raise Unavailable("kafka", "the bytes at a receipt's offset are not the decision's")
+        return Verdict(body or b"", Outcome(stood.outcome))
+
+    async def _until_fresh(
+        self, walk: Callable[[], Coroutine[Any, Any, T]], deadline: Deadline
+    ) -> T:
+        """Run ``walk``; after a stale epoch wait for recovery and start it again."""
+        while True:
+            try:
+                return await walk()
+            except StaleEpoch:
+                await within(deadline, self._memory.recover())
+
+
+async def within(deadline: Deadline, step: Awaitable[T]) -> T:
+    """Await ``step`` for no longer than the deadline allows; raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(deadline.remaining_s()):
+            return await step
+    except TimeoutError:
+        raise DeadlineExceeded("the time allowed for this decision is spent") from None
+
+
+def _decision(arrival: Arrival, body: bytes) -> Publication:
+    summary = _SUMMARY.decode(body)
+    event = arrival.event
+    return Publication(
+        tenant=event.tenant,
+        event_key=event_key(event),
+        topic="decisions",
+        key=f"{event.tenant}:{event.id}".encode(),
+        body=body,
+        outcome=summary.outcome.value,
+        score=summary.score,
+    )
+
+
+def _ledger(arrival: Arrival, seen: Claimed | Lost, rates: str) -> Publication:
+    event = arrival.event
+    record = LedgerRecord(
+        event_id=event.id,
+        tenant=event.tenant,
+        record=record_kind(event),
+        pending=False,
+        event=msgspec.Raw(arrival.body),
+        fingerprint=arrival.fingerprint.hex(),
+        arrived_at=rfc3339(arrival.arrived_at_ms),
+        positions=list(seen.positions),
+        rates=rates,
+    )
+    return _ledger_publication(arrival, encode_ledger(record))
+
+
+def _ledger_publication(arrival: Arrival, body: bytes) -> Publication:
+    event = arrival.event
+    return Publication(
+        tenant=event.tenant,
+        event_key=event_key(event),
+        topic="ledger",
+        key=f"{event.tenant}:{event.account or event.id}".encode(),
+        body=body,
+        outcome="",
+        score=None,
+    )

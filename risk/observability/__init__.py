@@ -1,0 +1,1 @@
+"""What operations can see: metrics, logs, latencies."""

@@ -1,0 +1,1 @@
+"""Immutable tables that ship with Weir."""
