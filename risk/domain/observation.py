@@ -105,7 +105,9 @@ class Memory(Protocol):
     """The feature memory as the engine sees it. Every method takes and keeps batch order.
 
     Each raises StaleEpoch when Redis answers for another epoch (everything obtained from
-    it must then be dropped) and Unavailable when it does not answer in time.
+    it must then be dropped) and Unavailable when it does not answer in time. Each works
+    for the epoch that ``epoch`` has when it is called, so a caller compares it with the one
+    it observed under, without an await in between.
     """
 
     @property
@@ -118,8 +120,11 @@ class Memory(Protocol):
         """
         ...
 
-    async def decide(self, publications: Sequence[Publication]) -> list[bytes]:
-        """Set-if-absent of the exact bytes; returns the bytes that stand (ours or another's)."""
+    async def decide(self, publications: Sequence[Publication]) -> list[Stored | Receipt]:
+        """Set-if-absent of the exact bytes; what stands for each (ours or another's).
+
+        A Receipt says that another has published and acknowledged its decision already.
+        """
         ...
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
