@@ -1,0 +1,122 @@
+"""The catalogue of metrics: every name, what it counts, and the values its labels may take.
+
+Labels have closed sets of values, so no id, card or account can become a label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from risk.domain.decision import Degraded, Door
+from risk.domain.errors import EVENT_ERRORS
+from risk.domain.outcome import Outcome
+
+CounterName = Literal[
+    "weir_decisions_total",
+    "weir_decisions_repeated_total",
+    "weir_decisions_unpublished_total",
+    "weir_degraded_total",
+    "weir_mismatches_total",
+    "weir_remembered_total",
+    "weir_dead_letters_total",
+    "weir_late_total",
+    "weir_rule_errors_total",
+    "weir_stale_epochs_total",
+    "weir_recoveries_total",
+    "weir_sweeper_total",
+    "weir_http_responses_total",
+    "weir_http_refused_total",
+]
+GaugeName = Literal[
+    "weir_epoch",
+    "weir_pending",
+    "weir_recovery_seconds",
+    "weir_model_loaded",
+    "weir_ready",
+    "weir_build_info",
+]
+HistogramName = Literal[
+    "weir_decision_seconds",
+    "weir_batch_payments",
+]
+
+DOORS: Final = get_args(Door)
+OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+# What answers when the deadline (2 s over HTTP, 30 s on the stream) has passed is another
+# matter than a slow answer, so both deadlines are edges of buckets.
+DECISION_BUCKETS_S: Final = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+)  # fmt: skip
+BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric. ``labels`` maps a label to its allowed values; () allows any short text."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+
+
+def _counter(meaning: str, **labels: tuple[str, ...]) -> MetricSpec:
+    return MetricSpec("counter", meaning, labels)
+
+
+def _gauge(meaning: str, **labels: tuple[str, ...]) -> MetricSpec:
+    return MetricSpec("gauge", meaning, labels)
+
+
+METRICS: Final[dict[str, MetricSpec]] = {
+    "weir_decisions_total": _counter("Decisions given.", door=DOORS, outcome=OUTCOMES),
+    "weir_decisions_repeated_total": _counter(
+        "Payments that had their decision already and got the same one again.", door=DOORS
+    ),
+    "weir_decisions_unpublished_total": _counter(
+        "Fallback answers that Kafka did not take; they are not authoritative.", door=DOORS
+    ),
+    "weir_degraded_total": _counter(
+        "Decisions made without a step, by step.", door=DOORS, step=get_args(Degraded)
+    ),
+    "weir_mismatches_total": _counter(
+        "Ids that came again with other content: a mistake or tampering.", door=DOORS
+    ),
+    "weir_remembered_total": _counter("Remembered events published.", door=DOORS),
+    "weir_dead_letters_total": _counter(
+        "Events refused at the stream door, by error.", error=tuple(EVENT_ERRORS)
+    ),
+    "weir_late_total": _counter("Events sent to the late topic."),
+    "weir_rule_errors_total": _counter("Rules that failed; an allow became a review."),
+    "weir_stale_epochs_total": _counter("Walks started again after Redis changed its epoch."),
+    "weir_recoveries_total": _counter("Recoveries of the feature memory that this process ran."),
+    "weir_sweeper_total": _counter(
+        "Pending claims finished by the sweeper.", kind=("decision", "ledger")
+    ),
+    "weir_http_responses_total": _counter(
+        "HTTP answers by status class.", status=("1xx", "2xx", "3xx", "4xx", "5xx")
+    ),
+    "weir_http_refused_total": _counter(
+        "HTTP requests refused before they reached the engine, by cause.",
+        cause=("authentication", "scope", "rate", "size", "overload"),
+    ),
+    "weir_epoch": _gauge("Epoch of the feature memory; 0 while its gate is closed."),
+    "weir_pending": _gauge("Claims that are not acknowledged yet."),
+    "weir_recovery_seconds": _gauge("How long the last recovery took."),
+    "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
+    "weir_ready": _gauge("1 while /readyz answers 200."),
+    "weir_build_info": _gauge(
+        "Always 1; the labels name the version and the process.",
+        version=(), process=("api", "worker", "run"),
+    ),
+    "weir_decision_seconds": MetricSpec(
+        "histogram",
+        "From the arrival at the door to the acknowledged decision.",
+        {"door": DOORS},
+        DECISION_BUCKETS_S,
+    ),
+    "weir_batch_payments": MetricSpec(
+        "histogram", "Payments handed to the engine at once.", {"door": DOORS}, BATCH_BUCKETS
+    ),
+}  # fmt: skip
