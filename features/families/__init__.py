@@ -1,0 +1,1 @@
+"""Declarations of features, one module per family."""

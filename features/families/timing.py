@@ -1,0 +1,95 @@
+"""In what rhythm: gaps between payments, and the hours at which they are usual."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from features.spec import WINDOW_WORDS, FeatureSpec
+from features.steps import (
+    Past,
+    Step,
+    count,
+    divide,
+    near_hour,
+    newest_age,
+    oldest_age,
+    seconds,
+    subtract,
+)
+
+
+def _gap_total(past: Past) -> Step:
+    return subtract(oldest_age(past), newest_age(past))
+
+
+def gap_mean(entity: str, window: str) -> FeatureSpec:
+    """Oldest to newest payment of the window, over the number of payments in it.
+
+    >>> gap_mean("card", "24h").name
+    'card_gap_mean_24h'
+    """
+    past = Past(entity, window)
+    return FeatureSpec(
+        name=f"{entity}_gap_mean_{window}",
+        entity=entity,
+        window_ms=past.window_ms,
+        dtype="decimal",
+        unit="s",
+        sentence=(
+            f"Seconds from the oldest to the newest payment of this {entity} in the last"
+            f" {WINDOW_WORDS[window]}, divided by their number."
+        ),
+        step=seconds(divide(_gap_total(past), count(past))),
+    )
+
+
+def gap_ratio(entity: str, window: str) -> FeatureSpec:
+    """Time since the last payment, over the mean gap: far below 1 is a burst.
+
+    >>> gap_ratio("account", "30d").name
+    'account_gap_ratio_30d'
+    """
+    past = Past(entity, window)
+    return FeatureSpec(
+        name=f"{entity}_gap_ratio_{window}",
+        entity=entity,
+        window_ms=past.window_ms,
+        dtype="decimal",
+        unit="ratio",
+        sentence=(
+            f"Time since the last payment of this {entity}, divided by its mean gap in the last"
+            f" {WINDOW_WORDS[window]}."
+        ),
+        step=divide(newest_age(past), divide(_gap_total(past), count(past))),
+    )
+
+
+def hour_share(entity: str, window: str) -> FeatureSpec:
+    """Share of the earlier payments within one hour of the day of this one.
+
+    >>> hour_share("account", "30d").name
+    'account_hour_share_30d'
+    """
+    past = Past(entity, window)
+    return FeatureSpec(
+        name=f"{entity}_hour_share_{window}",
+        entity=entity,
+        window_ms=past.window_ms,
+        dtype="decimal",
+        unit="share",
+        sentence=(
+            f"Share of the payments of this {entity} in the last {WINDOW_WORDS[window]} that were"
+            " made in this hour of the day (UTC), the one before or the one after."
+        ),
+        step=divide(near_hour(past), count(past)),
+    )
+
+
+FEATURES: Final = (
+    gap_mean("account", "7d"),
+    gap_mean("card", "24h"),
+    gap_ratio("account", "30d"),
+    gap_ratio("card", "30d"),
+    hour_share("account", "30d"),
+    hour_share("card", "30d"),
+)

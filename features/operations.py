@@ -1,0 +1,70 @@
+"""The numbers that a declaration and the compiled kernel agree on.
+
+Only ever appended, never moved: numba's cache keeps compiled code by the kernel's own file,
+and would not see a change here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from risk.domain.kinds import ENTITY_KINDS
+
+KERNEL_VERSION: Final = 1  # raised whenever the kernel gives other bits for the same program
+
+# Tails: one slot per kind of entity.
+SLOTS: Final = {kind: slot for slot, kind in enumerate(ENTITY_KINDS)}
+
+# Fields of a record, and of the event itself. 0 is missing, but -1 for an amount.
+FIELDS: Final = {
+    "account": 0, "card": 1, "device": 2, "ip": 3, "counterparty": 4,
+    "country": 5, "mcc": 6, "channel": 7, "currency": 8, "amount": 9, "lat": 10, "lon": 11,
+}  # fmt: skip
+FIELD_AMOUNT: Final = 9
+FIELD_LAT: Final = 10
+FIELD_LON: Final = 11
+
+# What only the event has: columns of the facts matrix after its fields. -1 is missing.
+FACTS: Final = {
+    **FIELDS,
+    "time": 12, "hour": 13, "weekday": 14, "kind": 15, "foreign": 16, "ip_foreign": 17,
+    "card_absent": 18, "account_age_days": 19, "kyc_level": 20, "no_device": 21, "no_ip": 22,
+    "no_card": 23,
+}  # fmt: skip
+FACT_TIME: Final = 12
+FACT_HOUR: Final = 13
+
+# Operations over one tail. "Own" is the value of the event itself.
+COUNT: Final = 0  # records
+KNOWN: Final = 1  # records whose field is known
+SAME: Final = 2  # records whose field equals the own
+SUM: Final = 3  # amounts
+MAXIMUM: Final = 4  # amounts
+SPREAD: Final = 5  # population standard deviation of amounts, each clamped
+AT_MOST: Final = 6  # records whose amount is at most a number
+AT_MOST_OWN: Final = 7  # records whose amount is at most the own
+DISTINCT: Final = 8  # different known values of a field
+NEWEST_AGE: Final = 9  # ms
+OLDEST_AGE: Final = 10  # ms
+OLDEST_SAME_AGE: Final = 11  # ms, of records whose field equals the own
+LAST_DIFFERS: Final = 12  # 1 where the newest record with a known field differs from the own
+NEAR_HOUR: Final = 13  # records whose hour of the day is at most one from the own
+DISTANCE: Final = 14  # km from the newest record with a place
+PLACE_AGE: Final = 15  # ms, of that record
+
+# Operations over the event and over earlier results.
+FACT: Final = 16
+DIVIDE: Final = 17
+SUBTRACT: Final = 18
+IS_ZERO: Final = 19  # 1 where the input is 0, else 0
+SECONDS: Final = 20  # of milliseconds
+PER_HOUR: Final = 21  # first input an hour, over the second in ms (at least one minute)
+
+OPERATIONS: Final = {
+    "count": COUNT, "known": KNOWN, "same": SAME, "sum": SUM, "maximum": MAXIMUM,
+    "spread": SPREAD, "at_most": AT_MOST, "at_most_own": AT_MOST_OWN, "distinct": DISTINCT,
+    "newest_age": NEWEST_AGE, "oldest_age": OLDEST_AGE, "oldest_same_age": OLDEST_SAME_AGE,
+    "last_differs": LAST_DIFFERS, "near_hour": NEAR_HOUR, "distance": DISTANCE,
+    "place_age": PLACE_AGE, "fact": FACT, "divide": DIVIDE, "subtract": SUBTRACT,
+    "is_zero": IS_ZERO, "seconds": SECONDS, "per_hour": PER_HOUR,
+}  # fmt: skip
