@@ -1,0 +1,298 @@
+"""From score, rule findings and list hits to an outcome: a pure function and its numbers.
+
+Precedence, the first that applies (design, section 9): hold or block list -> block; allow
+rule or allow list -> allow; block rule -> block; model block -> block; review rule, model
+review, failed rule, degraded -> review; else allow. After a failed rule an allow becomes a
+review. Nothing that could not be decided is ever allowed without somebody's explicit word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from risk.domain.decision import Degraded, ExpectedCost, Reason, RuleHit
+from risk.domain.errors import BadConfiguration
+from risk.domain.outcome import Outcome
+
+if TYPE_CHECKING:
+    from risk.domain.findings import Findings, ListHit
+
+_SHARES: Final = (
+    "loss_share", "margin_share", "review_miss_share", "review_stop_share",
+)  # fmt: skip
+_COSTS: Final = (
+    "fee_minor", "stopped_customer_minor", "review_minor", "degraded_amount_max_minor",
+)  # fmt: skip
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds on the calibrated score, and the money behind them (base minor units).
+
+    Thresholds hold at ``reference_prevalence``, so they survive retraining. ``prevalence`` is
+    today's share of fraud and enters expected cost only. Shares are from 0 to 1.
+    """
+
+    review_at: float = 0.10
+    block_at: float = 0.60
+    reference_prevalence: float = 0.01
+    prevalence: float = 0.01
+    loss_share: float = 1.0  # part of the amount that an undetected fraud costs
+    fee_minor: int = 2_000  # fee of a chargeback
+    margin_share: float = 0.01  # part of the amount earned by a good payment
+    stopped_customer_minor: int = 1_500  # goodwill lost with a good customer who is stopped
+    review_minor: int = 300  # about four minutes of a reviewer
+    review_miss_share: float = 0.10  # frauds that a reviewer lets through
+    review_stop_share: float = 0.05  # good payments that a reviewer stops
+    # Without features an allow list opens the door for small amounts only.
+    degraded_amount_max_minor: int = 5_000
+    fallback: Literal["review", "block"] = "review"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.review_at < self.block_at <= 1.0:
+            raise BadConfiguration(
+                f"policy: 0 < review_at < block_at <= 1 must hold,"
+                f" but review_at is {self.review_at} and block_at is {self.block_at}"
+            )
+        for name in ("reference_prevalence", "prevalence"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise BadConfiguration(f"policy: {name} must lie between 0 and 1, both excluded")
+        for name in _SHARES:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadConfiguration(f"policy: {name} must lie between 0 and 1")
+        for name in _COSTS:
+            if getattr(self, name) < 0:
+                raise BadConfiguration(f"policy: {name} must not be negative")
+
+    def digest(self) -> str:
+        """SHA-256 of every number, in hex."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything the policy looks at. None says what could not be had.
+
+    ``score`` is calibrated at the reference prevalence (None: no model). ``amount_base`` is
+    in base minor units (None: no exchange rate). ``findings`` is None where the rules were
+    not evaluated; they are not looked at when ``has_features`` is false. A score that is no
+    probability (NaN, or outside 0 to 1) counts as no score.
+    """
+
+    amount_base: int | None
+    score: float | None
+    findings: Findings | None
+    list_hits: tuple[ListHit, ...] = ()
+    has_features: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer and why. ``rule_errors`` are the failed rules, also part of ``rule_hits``.
+
+    ``reasons`` name what led to the outcome, the strongest first, each code once.
+    """
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    rule_hits: tuple[RuleHit, ...]
+    rule_errors: tuple[RuleHit, ...]
+    expected_cost: ExpectedCost | None
+    degraded: tuple[Degraded, ...]
+
+
+_CHECKING: Final = "We are checking this payment and will tell you soon."
+_STOPPED: Final = "We could not approve this payment. Please contact us if you need help."
+MODEL_BLOCK: Final = Reason(
+    code="MODEL_BLOCK",
+    sentence="The score is at or above the blocking threshold.",
+    customer=_STOPPED,
+)
+MODEL_REVIEW: Final = Reason(
+    code="MODEL_REVIEW",
+    sentence="The score is at or above the review threshold.",
+    customer=_CHECKING,
+)
+AMOUNT_CEILING: Final = Reason(
+    code="AMOUNT_CEILING",
+    sentence="An allow list names this payment, but without features its amount is too large.",
+    customer=_CHECKING,
+)
+DEGRADED_REASONS: Final[dict[Degraded, Reason]] = {
+    "no_model": Reason(
+        code="NO_MODEL",
+        sentence="No model was loaded, so rules and lists judged alone.",
+        customer=_CHECKING,
+    ),
+    "no_features": Reason(
+        code="NO_FEATURES",
+        sentence="The features could not be had, so lists and amount judged alone.",
+        customer=_CHECKING,
+    ),
+    "no_rules": Reason(
+        code="NO_RULES", sentence="The rules could not be evaluated.", customer=_CHECKING
+    ),
+    "no_rate": Reason(
+        code="NO_RATE",
+        sentence="There is no exchange rate for the currency, so the amount is unknown.",
+        customer=_CHECKING,
+    ),
+    "rule_failed": Reason(
+        code="RULE_FAILED",
+        sentence="A rule failed, so nobody knows what it would have said.",
+        customer=_CHECKING,
+    ),
+    "fallback": Reason(
+        code="FALLBACK",
+        sentence="No decision could be made in time; the configured fallback was answered.",
+        customer=_CHECKING,
+    ),
+}
+
+
+def judge(situation: Situation, policy: Policy) -> Judgement:
+    """The outcome of one payment. Pure: the same arguments give the same answer."""
+    situation = _usable(situation)
+    findings = situation.findings
+    degraded = _degraded(situation)
+    outcome, reasons = _precedence(situation, policy, degraded)
+    failures = findings.failures if findings else ()
+    hits = tuple(hit.rule for hit in findings.hits) if findings else ()
+    return Judgement(
+        outcome=outcome,
+        reasons=_once(reasons),
+        rule_hits=hits + failures,
+        rule_errors=failures,
+        expected_cost=expected_cost(situation.amount_base, situation.score, policy),
+        degraded=degraded,
+    )
+
+
+def fall_back(policy: Policy) -> Judgement:
+    """The answer when no decision can be made; never authoritative, never an allow."""
+    return Judgement(
+        outcome=Outcome(policy.fallback),
+        reasons=(DEGRADED_REASONS["fallback"],),
+        rule_hits=(),
+        rule_errors=(),
+        expected_cost=None,
+        degraded=("fallback",),
+    )
+
+
+def todays_probability(score: float, policy: Policy) -> float:
+    """``score`` moved from the reference prevalence to today's by Bayes' rule.
+
+    With odds ``o`` of the score, today's odds are ``o * (t / (1 - t)) / (r / (1 - r))``:
+    prior probability shift (Elkan 2001, theorem 2). Only * and / and -, so every machine
+    gives the same bits.
+
+    >>> todays_probability(0.5, Policy(reference_prevalence=0.5, prevalence=0.1))
+    0.1
+    """
+    fraud = score * policy.prevalence / policy.reference_prevalence
+    good = (1.0 - score) * (1.0 - policy.prevalence) / (1.0 - policy.reference_prevalence)
+    return fraud / (fraud + good)
+
+
+def expected_cost(
+    amount_base: int | None, score: float | None, policy: Policy
+) -> ExpectedCost | None:
+    """What each outcome is expected to cost in base minor units, rounded half to even.
+
+    allow = p (loss_share a + fee); block = (1 - p) (stopped_customer + margin_share a);
+    review = review + review_miss_share allow + review_stop_share block.
+    None where amount or score is unknown.
+    """
+    if amount_base is None or score is None:
+        return None
+    fraud = todays_probability(score, policy)
+    allow = fraud * (policy.loss_share * amount_base + policy.fee_minor)
+    block = (1.0 - fraud) * (policy.stopped_customer_minor + policy.margin_share * amount_base)
+    review = (
+        policy.review_minor + policy.review_miss_share * allow + policy.review_stop_share * block
+    )
+    return ExpectedCost(
+        allow_minor=round(allow), review_minor=round(review), block_minor=round(block)
+    )
+
+
+def _usable(situation: Situation) -> Situation:
+    """``situation`` without what may not be trusted: it can only become more careful."""
+    score = situation.score
+    if score is not None and not 0.0 <= score <= 1.0:
+        situation = replace(situation, score=None)
+    if situation.findings is not None and not situation.has_features:
+        situation = replace(situation, findings=None)
+    return situation
+
+
+def _degraded(situation: Situation) -> tuple[Degraded, ...]:
+    """The rungs of the degradation ladder that this payment stands on, in fixed order."""
+    findings = situation.findings
+    steps: list[Degraded] = []
+    if situation.score is None:
+        steps.append("no_model")
+    if not situation.has_features:
+        steps.append("no_features")
+    elif findings is None:
+        steps.append("no_rules")
+    if situation.amount_base is None:
+        steps.append("no_rate")
+    if findings is not None and findings.failures:
+        steps.append("rule_failed")
+    return tuple(steps)
+
+
+def _precedence(
+    situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]
+) -> tuple[Outcome, list[Reason]]:
+    """The outcome, and every reason that asks for it, the deciding ones first."""
+    stopped = _listed(situation, "hold", "block") + _ruled(situation, "hold")
+    allowed = _ruled(situation, "allow") + _listed(situation, "allow")
+    blocked = _ruled(situation, "block")
+    if situation.score is not None and situation.score >= policy.block_at:
+        blocked.append(MODEL_BLOCK)
+    if stopped:
+        return Outcome.BLOCK, stopped + blocked
+    if allowed:
+        doubts = _doubts(situation, policy, degraded)
+        return (Outcome.REVIEW, doubts) if doubts else (Outcome.ALLOW, allowed)
+    if blocked:
+        return Outcome.BLOCK, blocked
+    reviewed = _ruled(situation, "review")
+    if situation.score is not None and situation.score >= policy.review_at:
+        reviewed.append(MODEL_REVIEW)
+    reviewed += [DEGRADED_REASONS[step] for step in degraded]
+    return (Outcome.REVIEW, reviewed) if reviewed else (Outcome.ALLOW, [])
+
+
+def _doubts(situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]) -> list[Reason]:
+    """Why an explicit allow is not enough: rules that did not speak might have said hold."""
+    doubts = [DEGRADED_REASONS[step] for step in degraded if step in ("rule_failed", "no_rules")]
+    amount = situation.amount_base
+    small = amount is not None and amount <= policy.degraded_amount_max_minor
+    if not situation.has_features and not small:
+        doubts += [AMOUNT_CEILING, DEGRADED_REASONS["no_features"]]
+    return doubts
+
+
+def _ruled(situation: Situation, action: str) -> list[Reason]:
+    if situation.findings is None:
+        return []
+    return [hit.reason for hit in situation.findings.hits if hit.rule.action == action]
+
+
+def _listed(situation: Situation, *effects: str) -> list[Reason]:
+    return [hit.reason for hit in situation.list_hits if hit.effect in effects]
+
+
+def _once(reasons: list[Reason]) -> tuple[Reason, ...]:
+    """``reasons`` with each code kept where it stands first."""
+    first: dict[str, Reason] = {}
+    for reason in reasons:
+        first.setdefault(reason.code, reason)
+    return tuple(first.values())
