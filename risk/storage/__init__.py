@@ -1,0 +1,1 @@
+"""The SQL store: keys now; books, cases and audit with their issues."""
