@@ -1,0 +1,1 @@
+"""Seeded payments, activity, outcomes and late labels of people who do not exist."""

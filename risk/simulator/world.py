@@ -1,0 +1,58 @@
+"""A simulated world: the same seed gives the same events, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from risk.domain.event import AnyEvent
+from risk.simulator.agenda import Truth
+from risk.simulator.cast import Cast, payments_per_ms
+from risk.simulator.merchants import Market
+from risk.simulator.population import DAY_MS, Population
+from risk.simulator.script import Script
+
+MERCHANTS_MIN = 480
+MERCHANTS_MAX = 6_000
+
+
+class World:
+    """``accounts`` people from ``start_ms`` on; ``tempo`` multiplies how often they pay."""
+
+    def __init__(self, seed: int, accounts: int, start_ms: int, tempo: float = 1.0) -> None:
+        if accounts < 1 or tempo <= 0:
+            raise ValueError("a world needs at least 1 account and a tempo above 0")
+        self.seed = seed
+        self.accounts = accounts
+        self.start_ms = start_ms
+        self.tempo = tempo
+        self.truth = Truth()
+
+    def events(self, days: float) -> Iterator[AnyEvent]:
+        """Events of ``days`` days in event-time order, from the start each time it is called.
+
+        Labels and refunds that would come after the end are not known yet and are left out.
+        ``truth`` fills while events are taken.
+        """
+        script = new_script(self.seed, self.accounts, self.start_ms)
+        self.truth = script.truth
+        cast = Cast(script)
+        end_ms = self.start_ms + int(days * DAY_MS)
+        next_ms = float(self.start_ms)
+        while next_ms < end_ms:
+            at_ms = int(next_ms)
+            count = cast.act(at_ms)
+            pace = payments_per_ms(self.accounts, at_ms) * self.tempo
+            next_ms += script.rng.gammavariate(count, 1 / pace) if count else 0.0
+            yield from _before(script, min(int(next_ms), end_ms))
+        yield from _before(script, end_ms)
+
+
+def new_script(seed: int, accounts: int, start_ms: int) -> Script:
+    """A script over a fresh population and market."""
+    market = Market(seed, min(MERCHANTS_MAX, MERCHANTS_MIN + accounts // 10))
+    return Script(seed, start_ms, Population(seed, accounts, market, start_ms), market)
+
+
+def _before(script: Script, until_ms: int) -> Iterator[AnyEvent]:
+    while (event := script.agenda.due(until_ms)) is not None:
+        yield event
