@@ -35,6 +35,7 @@ from risk.domain.observation import (
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
 from risk.judgement import Judgement
+from risk.observability.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -51,13 +52,16 @@ class Verdict:
     outcome: Outcome
     mismatch: bool = False
     authoritative: bool = True
+    repeated: bool = False
+    degraded: tuple[str, ...] = ()
 
 
 class _Summary(msgspec.Struct):
-    """What acknowledging needs to know of decided bytes."""
+    """What acknowledging and counting need to know of decided bytes."""
 
     outcome: Outcome
     score: float | None
+    degraded: tuple[str, ...] = ()
 
 
 _SUMMARY = msgspec.json.Decoder(_Summary)
@@ -66,17 +70,23 @@ _SUMMARY = msgspec.json.Decoder(_Summary)
 class Engine:
     """One decision per payment, at both doors."""
 
-    def __init__(self, memory: Memory, judgement: Judgement, publisher: Publisher) -> None:
+    def __init__(
+        self, memory: Memory, judgement: Judgement, publisher: Publisher, metrics: Metrics
+    ) -> None:
         self._memory = memory
         self._judgement = judgement
         self._publisher = publisher
+        self._metrics = metrics
 
     async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
         """A verdict for each arrival (scored events, at most one batch), in their order.
 
         Raises Unavailable or DeadlineExceeded; nothing is lost then, a retry goes on.
         """
-        return await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
+        verdicts = await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
+        for arrival, verdict in zip(arrivals, verdicts, strict=True):
+            self._count(arrival, verdict)
+        return verdicts
 
     async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
         """Append remembered events and publish them on the ledger.
@@ -94,7 +104,9 @@ class Engine:
         try:
             await self._publisher.publish(publications, self._memory.epoch)
         except Unavailable:
-            self._judgement.count_unpublished(len(bodies))
+            self._metrics.count(
+                "weir_decisions_unpublished_total", len(bodies), door=arrivals[0].door
+            )
         return [
             Verdict(one.body, Outcome(one.outcome), authoritative=False) for one in publications
         ]
@@ -178,16 +190,29 @@ class Engine:
         if self._memory.epoch != epoch:
             raise StaleEpoch(f"observed under epoch {epoch}, now {self._memory.epoch}")
 
+    def _count(self, arrival: Arrival, verdict: Verdict) -> None:
+        door = arrival.door
+        if verdict.mismatch:
+            self._metrics.count("weir_mismatches_total", door=door)
+        elif verdict.repeated:
+            self._metrics.count("weir_decisions_repeated_total", door=door)
+        else:
+            outcome = verdict.outcome.value
+            self._metrics.count("weir_decisions_total", door=door, outcome=outcome)
+            for step in verdict.degraded:
+                self._metrics.count("weir_degraded_total", door=door, step=step)
+
     async def _verdict(self, arrival: Arrival, stood: Stored | Receipt | Mismatch) -> Verdict:
         if isinstance(stood, Mismatch):
             return Verdict(b"", Outcome.REVIEW, mismatch=True)
         if isinstance(stood, Stored):
-            return Verdict(stood.body, _SUMMARY.decode(stood.body).outcome)
+            summary = _SUMMARY.decode(stood.body)
+            return Verdict(stood.body, summary.outcome, degraded=summary.degraded)
         # Only the HTTP door must answer again; the stream's first answer is in Kafka.
         body = await self.find(stood) if arrival.door == "http" else b""
         if body and digest(body) != stood.digest:
             raise Unavailable("kafka", "the bytes at a receipt's offset are not the decision's")
-        return Verdict(body or b"", Outcome(stood.outcome))
+        return Verdict(body or b"", Outcome(stood.outcome), repeated=True)
 
     async def _until_fresh(
         self, walk: Callable[[], Coroutine[Any, Any, T]], deadline: Deadline
@@ -197,6 +222,7 @@ class Engine:
             try:
                 return await walk()
             except StaleEpoch:
+                self._metrics.count("weir_stale_epochs_total")
                 await within(deadline, self._memory.recover())
 
 

@@ -1,5 +1,267 @@
 """Steps 4 and 5 of the walk: features to score, rules, policy, and the bytes of a decision.
 
 No clock, no randomness and no network: every input is an argument or an immutable version
-named in the evidence, so the same inputs give the same bytes.
+that the evidence names, so the same inputs give the same bytes.
 """
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from risk.domain.decision import Decision, Digests, Evidence, LogPosition, Reason, encode_decision
+from risk.domain.findings import NO_LISTS, Findings
+from risk.domain.observation import Arrival, Claimed, Lost
+from risk.domain.times import rfc3339
+from risk.policy import Judgement as Ruling
+from risk.policy import Policy, Situation, fall_back, judge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# How long the payment flow may rely on a decision before it asks again under a new id.
+DECISION_VALID_MS: Final = 15 * 60 * 1000
+
+Claim = tuple[Arrival, Claimed | Lost]
+
+
+class Contribution(Protocol):
+    """What one feature did to a score."""
+
+    @property
+    def feature(self) -> str: ...
+
+    @property
+    def value(self) -> float: ...
+
+
+class Scoring(Protocol):
+    """The model as the judgement sees it: vectors in catalogue order to probabilities."""
+
+    @property
+    def model_digest(self) -> str: ...
+
+    @property
+    def calibration_digest(self) -> str: ...
+
+    def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+    def reasons(self, matrix: NDArray[np.float64]) -> Sequence[Sequence[Contribution]]: ...
+
+
+class Rules(Protocol):
+    """The compiled book: one Findings per payment, in order; it never raises."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def evaluate(
+        self,
+        arrivals: Sequence[Arrival],
+        matrix: NDArray[np.float64],
+        scores: Sequence[float | None],
+    ) -> list[Findings]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The immutable versions that judge. A new version is a new object, swapped whole."""
+
+    scoring: Scoring | None
+    rules: Rules
+    policy: Policy
+    digests: Digests
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What is the same for every decision of a process."""
+
+    feature_names: tuple[str, ...]
+    feature_sentences: dict[str, str]
+    catalogue_digest: str
+    rates_digest: str
+    engine: str
+    libraries: dict[str, str]
+
+    def versions(self, scoring: Scoring | None, rules: Rules, policy: Policy) -> Versions:
+        """These versions with their digests, which every decision names."""
+        digests = Digests(
+            catalogue=self.catalogue_digest,
+            model=scoring.model_digest if scoring else "",
+            calibration=scoring.calibration_digest if scoring else "",
+            book=rules.digest,
+            lists=NO_LISTS.digest(),
+            policy=policy.digest(),
+            rates=self.rates_digest,
+        )
+        return Versions(scoring, rules, policy, digests)
+
+
+class Judgement:
+    """Turns claims into decision bytes. ``versions`` may be replaced between batches."""
+
+    def __init__(self, constants: Constants, versions: Versions) -> None:
+        self._constants = constants
+        self.versions = versions
+
+    @property
+    def rates_digest(self) -> str:
+        return self._constants.rates_digest
+
+    def judge(self, claims: Sequence[Claim]) -> list[bytes]:
+        """The decision of each claim, in order. One version judges the whole batch."""
+        if not claims:
+            return []
+        versions = self.versions
+        matrix = self._matrix(claims)
+        scores = self._scores(claims, matrix, versions.scoring)
+        findings = versions.rules.evaluate([claim[0] for claim in claims], matrix, scores)
+        rulings = [
+            judge(_situation(claim, score, found), versions.policy)
+            for claim, score, found in zip(claims, scores, findings, strict=True)
+        ]
+        words = self._model_reasons(matrix, rulings, versions.scoring)
+        return [
+            self._body(claim, score, ruling, words.get(place), versions)
+            for place, (claim, score, ruling) in enumerate(
+                zip(claims, scores, rulings, strict=True)
+            )
+        ]
+
+    def fallback(self, arrival: Arrival) -> bytes:
+        """The configured answer without Redis; it is never authoritative."""
+        ruling = fall_back(self.versions.policy)
+        lost = Lost(LogPosition("", "", 0, 0, 0, 0), ())
+        decision = self._decision((arrival, lost), None, ruling, self.versions)
+        return encode_decision(msgspec.structs.replace(decision, authoritative=False))
+
+    def _matrix(self, claims: Sequence[Claim]) -> NDArray[np.float64]:
+        """(n, features); a payment without features has a row of NaN."""
+        matrix = np.full((len(claims), len(self._constants.feature_names)), math.nan)
+        for place, (_, seen) in enumerate(claims):
+            if isinstance(seen, Claimed) and seen.vector is not None:
+                matrix[place] = seen.vector
+        return matrix
+
+    @staticmethod
+    def _scores(
+        claims: Sequence[Claim], matrix: NDArray[np.float64], scoring: Scoring | None
+    ) -> list[float | None]:
+        if scoring is None:
+            return [None] * len(claims)
+        return [
+            float(score) if isinstance(claim[1], Claimed) else None
+            for claim, score in zip(claims, scoring.score(matrix), strict=True)
+        ]
+
+    def _model_reasons(
+        self, matrix: NDArray[np.float64], rulings: Sequence[Ruling], scoring: Scoring | None
+    ) -> dict[int, Reason]:
+        """For payments that the model stopped: the features that spoke loudest."""
+        places = [
+            place
+            for place, ruling in enumerate(rulings)
+            if any(reason.code in ("MODEL_BLOCK", "MODEL_REVIEW") for reason in ruling.reasons)
+        ]
+        if scoring is None or not places:
+            return {}
+        told = scoring.reasons(matrix[places])
+        return {
+            place: self._tell(matrix[place], contributions)
+            for place, contributions in zip(places, told, strict=True)
+        }
+
+    def _tell(self, row: NDArray[np.float64], contributions: Sequence[Contribution]) -> Reason:
+        names = self._constants.feature_names
+        parts = [
+            f"{self._constants.feature_sentences[one.feature].rstrip('.')}"
+            f" ({_plain(float(row[names.index(one.feature)]))})"
+            for one in contributions[:3]
+        ]
+        return Reason(
+            code="MODEL_EXPLANATION",
+            sentence="What raised the score most: " + "; ".join(parts) + ".",
+            customer="",
+        )
+
+    def _body(
+        self,
+        claim: Claim,
+        score: float | None,
+        ruling: Ruling,
+        words: Reason | None,
+        versions: Versions,
+    ) -> bytes:
+        decision = self._decision(claim, score, ruling, versions)
+        if words is not None:
+            decision = msgspec.structs.replace(decision, reasons=[*decision.reasons, words])
+        return encode_decision(decision)
+
+    def _decision(
+        self, claim: Claim, score: float | None, ruling: Ruling, versions: Versions
+    ) -> Decision:
+        arrival = claim[0]
+        event = arrival.event
+        return Decision(
+            payment_id=event.id,
+            tenant=event.tenant,
+            outcome=ruling.outcome,
+            score=score,
+            reasons=list(ruling.reasons),
+            rule_hits=list(ruling.rule_hits),
+            expected_cost=ruling.expected_cost,
+            degraded=list(ruling.degraded),
+            authoritative=True,
+            # The arrival is the time that the decision used; a replay has no other clock.
+            decided_at=rfc3339(arrival.arrived_at_ms),
+            expires_at=rfc3339(arrival.arrived_at_ms + DECISION_VALID_MS),
+            evidence=self._evidence(claim, ruling, versions),
+        )
+
+    def _evidence(self, claim: Claim, ruling: Ruling, versions: Versions) -> Evidence:
+        arrival, seen = claim
+        constants = self._constants
+        vector = seen.vector if isinstance(seen, Claimed) else None
+        return Evidence(
+            event=msgspec.Raw(arrival.body),
+            fingerprint=arrival.fingerprint.hex(),
+            door=arrival.door,
+            arrived_at=rfc3339(arrival.arrived_at_ms),
+            vector=None if vector is None else _numbers(vector),
+            inexact=list(seen.inexact) if isinstance(seen, Claimed) else [],
+            positions=list(seen.positions),
+            features_lost=seen.position if isinstance(seen, Lost) and seen.positions else None,
+            digests=versions.digests,
+            rule_errors=list(ruling.rule_errors),
+            engine=constants.engine,
+            libraries=constants.libraries,
+        )
+
+
+def _situation(claim: Claim, score: float | None, findings: Findings) -> Situation:
+    arrival, seen = claim
+    has_features = isinstance(seen, Claimed)
+    return Situation(
+        amount_base=arrival.amount_base,
+        score=score,
+        findings=findings if has_features else None,
+        has_features=has_features,
+    )
+
+
+def _numbers(vector: NDArray[np.float64]) -> list[float | None]:
+    """The vector as JSON numbers: shortest text that reads back to the same bits."""
+    return [None if math.isnan(value) else value for value in vector.tolist()]
+
+
+def _plain(value: float) -> str:
+    """A feature's value for people."""
+    if math.isnan(value):
+        return "missing"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
