@@ -1,0 +1,1 @@
+"""The parts of Weir on one machine: Kafka, Redis and MLflow, started, watched and stopped."""
