@@ -1,0 +1,146 @@
+"""The layout of an entity log and the arithmetic of its sequences.
+
+A log is one string: a header of 16 bytes (incarnation 4, base 6, first held sequence 6,
+little-endian) and records of 36 bytes in sequence order. Its next sequence is the first one
+plus the number of records. What a log holds and what an event may see are pure functions of
+sequences, so that every worker, retry and rebuild agrees.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from features.records import HOLE_RECORD, RECORD_BYTES
+from features.tails import Tail
+from risk.domain.decision import LogPosition
+from risk.domain.limits import LOG_SLACK, TAIL_CAP
+
+HEADER_BYTES: Final = 16
+PLACE_BYTES: Final = 16  # incarnation, base, sequence: the same widths as a header
+_SIX = struct.Struct("<IIHIH")
+
+
+def pack_three(incarnation: int, six: int, other_six: int) -> bytes:
+    """Four, six and six bytes, little-endian: a header or a place."""
+    return _SIX.pack(
+        incarnation, six & 0xFFFFFFFF, six >> 32, other_six & 0xFFFFFFFF, other_six >> 32
+    )
+
+
+def unpack_three(raw: bytes, at: int = 0) -> tuple[int, int, int]:
+    """The inverse of ``pack_three``, from ``raw[at:]``."""
+    incarnation, low, high, other_low, other_high = _SIX.unpack_from(raw, at)
+    return incarnation, low | high << 32, other_low | other_high << 32
+
+
+def tail_from(sequence: int) -> int:
+    """The first sequence that the event at ``sequence`` may see.
+
+    >>> tail_from(3), tail_from(TAIL_CAP + 3)
+    (0, 3)
+    """
+    return max(0, sequence - TAIL_CAP)
+
+
+def fold_at(following: int) -> int:
+    """The first sequence that a log must hold when ``following`` is its next one.
+
+    At least one cap behind the newest tail, in steps of the slack.
+
+    >>> fold_at(2 * TAIL_CAP + LOG_SLACK), fold_at(2 * TAIL_CAP + LOG_SLACK + 1)
+    (0, 64)
+    """
+    return max(0, (following - 2 * TAIL_CAP - 1) // LOG_SLACK * LOG_SLACK)
+
+
+def positions(names: list[tuple[str, str]], places: bytes) -> tuple[LogPosition, ...]:
+    """Places as they stand in a claim, with the (kind, identifier) of their logs."""
+    found = []
+    for number, (kind, identifier) in enumerate(names):
+        incarnation, base, sequence = unpack_three(places, number * PLACE_BYTES)
+        found.append(
+            LogPosition(kind, identifier, incarnation, base, sequence, tail_from(sequence))
+        )
+    return tuple(found)
+
+
+def tail(position: LogPosition, held: bytes) -> Tail:
+    """What the event at ``position`` sees, from the records the store still has.
+
+    A log that was restored from Kafka may begin later than the tail: what is missing in
+    front was never known in this incarnation and reads as holes.
+    """
+    wanted = (position.sequence - position.tail_from) * RECORD_BYTES
+    if len(held) < wanted:
+        held = HOLE_RECORD * ((wanted - len(held)) // RECORD_BYTES) + held
+    return Tail(position.kind, held, position.tail_from > 0)
+
+
+@dataclass(slots=True)
+class Log:
+    """One log in memory. ``records`` begin at sequence ``first``."""
+
+    incarnation: int
+    base: int
+    first: int
+    records: bytearray
+
+    @property
+    def following(self) -> int:
+        """The next sequence."""
+        return self.first + len(self.records) // RECORD_BYTES
+
+    def append(self, epoch: int, record: bytes) -> int:
+        """Append one record in ``epoch`` and trim; the sequence it got."""
+        sequence = self.following
+        if self.incarnation != epoch:
+            self.incarnation, self.base = epoch, sequence
+        self.records += record
+        self.trim(fold_at(self.following))
+        return sequence
+
+    def seen(self, sequence: int) -> bytes | None:
+        """The records that the event at ``sequence`` may see; None where they are lost."""
+        start = tail_from(sequence)
+        if self.following <= sequence or start < fold_at(self.following):
+            return None
+        begin = (max(start, self.first) - self.first) * RECORD_BYTES
+        return bytes(self.records[begin : max(begin, (sequence - self.first) * RECORD_BYTES)])
+
+    def put(self, sequence: int, record: bytes) -> None:
+        """Put a record at its recorded sequence; sequences never heard of become holes.
+
+        Any order of calls gives the same log. A record that stands is not replaced.
+        """
+        if not self.records:
+            self.first = sequence
+        keep = fold_at(max(self.following, sequence + 1))
+        if sequence < keep:
+            return
+        self.trim(keep)
+        if sequence < self.first:
+            self.records[:0] = HOLE_RECORD * (self.first - sequence)
+            self.first = sequence
+        if sequence >= self.following:
+            self.records += HOLE_RECORD * (sequence + 1 - self.following)
+        at = (sequence - self.first) * RECORD_BYTES
+        if self.records[at : at + RECORD_BYTES] == HOLE_RECORD:
+            self.records[at : at + RECORD_BYTES] = record
+
+    def trim(self, keep: int) -> None:
+        """Drop what is before ``keep``: no retry may ask for it any more."""
+        if keep > self.first:
+            del self.records[: (keep - self.first) * RECORD_BYTES]
+            self.first = keep
+
+    def pack(self) -> bytes:
+        """The value as it stands in Redis."""
+        return pack_three(self.incarnation, self.base, self.first) + bytes(self.records)
+
+
+def unpack_log(value: bytes) -> Log:
+    """The inverse of ``Log.pack``."""
+    incarnation, base, first = unpack_three(value)
+    return Log(incarnation, base, first, bytearray(value[HEADER_BYTES:]))
