@@ -169,12 +169,12 @@ def near_hour(past: Past) -> Step:
 
 def distance(past: Past) -> Step:
     """Kilometres from the newest record with a place; see ``features.kernel`` for its error."""
-    return Step("distance", past)
+    return Step("distance", past, "lat")
 
 
 def place_age(past: Past) -> Step:
     """Milliseconds since the newest record with a place."""
-    return Step("place_age", past)
+    return Step("place_age", past, "lat")
 
 
 def divide(above: Step, below: Step) -> Step:

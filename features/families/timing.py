@@ -5,25 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from features.spec import WINDOW_WORDS, FeatureSpec
-from features.steps import (
-    Past,
-    Step,
-    count,
-    divide,
-    near_hour,
-    newest_age,
-    oldest_age,
-    seconds,
-    subtract,
-)
-
-
-def _gap_total(past: Past) -> Step:
-    return subtract(oldest_age(past), newest_age(past))
+from features.steps import Past, count, divide, near_hour, newest_age, oldest_age, seconds
 
 
 def gap_mean(entity: str, window: str) -> FeatureSpec:
-    """Oldest to newest payment of the window, over the number of payments in it.
+    """Time since the oldest payment of the window, over their number.
+
+    So many gaps lie between them and this payment.
 
     >>> gap_mean("card", "24h").name
     'card_gap_mean_24h'
@@ -36,10 +24,10 @@ def gap_mean(entity: str, window: str) -> FeatureSpec:
         dtype="decimal",
         unit="s",
         sentence=(
-            f"Seconds from the oldest to the newest payment of this {entity} in the last"
-            f" {WINDOW_WORDS[window]}, divided by their number."
+            f"Mean seconds between the payments of this {entity} in the last"
+            f" {WINDOW_WORDS[window]}, up to and with this one."
         ),
-        step=seconds(divide(_gap_total(past), count(past))),
+        step=seconds(divide(oldest_age(past), count(past))),
     )
 
 
@@ -57,10 +45,10 @@ def gap_ratio(entity: str, window: str) -> FeatureSpec:
         dtype="decimal",
         unit="ratio",
         sentence=(
-            f"Time since the last payment of this {entity}, divided by its mean gap in the last"
-            f" {WINDOW_WORDS[window]}."
+            f"Time since the last payment of this {entity}, divided by the mean gap between its"
+            f" payments in the last {WINDOW_WORDS[window]}."
         ),
-        step=divide(newest_age(past), divide(_gap_total(past), count(past))),
+        step=divide(newest_age(past), divide(oldest_age(past), count(past))),
     )
 
 

@@ -1,0 +1,122 @@
+"""The one function that turns arrivals and tails into vectors, online and offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import kernel
+from features.catalogue import FEATURE_NAMES
+from features.operations import SLOTS
+from features.program import catalogue_program
+from features.records import (
+    AMOUNT_UNKNOWN,
+    FLAG_CARD_ABSENT,
+    RECORD_BYTES,
+    RECORD_WORDS,
+    Facts,
+    facts,
+)
+from features.tails import Tail
+from risk.domain.event import Payment
+from risk.domain.kinds import entities, record_kind
+from risk.domain.observation import Arrival
+from risk.domain.times import to_ms
+
+_HOUR_MS: Final = 60 * 60 * 1000
+_DAY_MS: Final = 24 * _HOUR_MS
+_THURSDAY: Final = 3  # 1970-01-01
+
+
+def vectors(
+    items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
+) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
+    """Vectors (n, F) in catalogue order, NaN where missing, and per item the inexact features.
+
+    Each item is a scored event and one tail for each of its entities, in any order. The bits
+    of a row depend on its item alone. Raises ValueError where tails and event do not fit.
+    """
+    program = catalogue_program()
+    chunks: list[bytes] = []
+    spans: list[list[tuple[int, int, int]]] = []
+    rows: list[tuple[int, ...]] = []
+    start = 0
+    for arrival, tails in items:
+        payment = arrival.event
+        if not isinstance(payment, Payment):
+            raise ValueError(f"{payment.kind} {payment.id} is not scored and has no vector")
+        _check(payment, tails)
+        of_item = [(-1, -1, 0)] * len(SLOTS)
+        for tail in tails:
+            stop = start + len(tail.records) // RECORD_BYTES
+            of_item[SLOTS[tail.kind]] = (start, stop, int(tail.truncated))
+            chunks.append(tail.records)
+            start = stop
+        spans.append(of_item)
+        of = facts(payment, record_kind(payment), arrival.amount_base)
+        rows.append(fact_row(payment, of))
+    if not items:
+        return np.empty((0, len(FEATURE_NAMES)), np.float64), []
+    words = np.frombuffer(b"".join(chunks), dtype="<u4").reshape(-1, RECORD_WORDS)
+    out, inexact = kernel.run(
+        program, kernel.Batch(words, np.array(spans, np.int64), np.array(rows, np.int64))
+    )
+    return out, _names(inexact)
+
+
+def fact_row(payment: Payment, of: Facts) -> tuple[int, ...]:
+    """One row of the facts matrix, in the order of ``features.operations.FACTS``."""
+    opened = payment.account_opened_at
+    age_days = -1 if opened is None else max(0, (of.time_ms - to_ms(opened)) // _DAY_MS)
+    return (
+        *of.hashes,
+        of.country,
+        of.mcc,
+        of.channel,
+        of.currency,
+        -1 if of.amount_base == AMOUNT_UNKNOWN else of.amount_base,
+        of.lat,
+        of.lon,
+        of.time_ms,
+        of.time_ms // _HOUR_MS % 24,
+        (of.time_ms // _DAY_MS + _THURSDAY) % 7,
+        of.kind,
+        _differ(payment.country, payment.card_country),
+        _differ(payment.country, payment.ip_country),
+        -1 if payment.channel is None else int(of.flags & FLAG_CARD_ABSENT != 0),
+        age_days,
+        -1 if payment.kyc_level is None else payment.kyc_level,
+        int(payment.device is None),
+        int(payment.ip is None),
+        int(payment.card is None),
+    )
+
+
+def _differ(one: str | None, other: str | None) -> int:
+    return -1 if one is None or other is None else int(one != other)
+
+
+def _check(payment: Payment, tails: tuple[Tail, ...]) -> None:
+    wanted = sorted(kind for kind, _ in entities(payment))
+    if sorted(tail.kind for tail in tails) != wanted:
+        raise ValueError(
+            f"payment {payment.id} needs one tail each of {', '.join(wanted)}; got"
+            f" {', '.join(tail.kind for tail in tails) or 'none'}"
+        )
+    for tail in tails:
+        if len(tail.records) % RECORD_BYTES:
+            raise ValueError(
+                f"the {tail.kind} tail of payment {payment.id} has {len(tail.records)} bytes,"
+                f" not a multiple of {RECORD_BYTES}"
+            )
+
+
+def _names(inexact: NDArray[np.uint8]) -> list[tuple[str, ...]]:
+    """The names of the flagged features of each row; most rows have none."""
+    names: list[tuple[str, ...]] = [()] * len(inexact)
+    for row in np.flatnonzero(inexact.any(axis=1)):
+        names[row] = tuple(FEATURE_NAMES[place] for place in np.flatnonzero(inexact[row]))
+    return names
