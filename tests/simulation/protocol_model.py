@@ -2,7 +2,7 @@
 
 One entity log, two payments: X is handled by two workers at once (an owner and a zombie),
 Y by the HTTP door, which never retries. Redis may restart and forget its last commands.
-Kafka has two partitions: X's decisions and the ledger share the first, Y's are in the second.
+Kafka has two partitions: decisions are in the first, the ledger is the second.
 Everything a step touches happens at once; between steps anything may happen.
 
 Not modelled: two recoverers at the same time (they are serialised by a fenced lock), expiry,
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 HOLE = "hole"
-PARTITION = {"X": 0, "Y": 1}
-LEDGER_PARTITION = 0
+PARTITION = {"X": 0, "Y": 0}
+LEDGER_PARTITION = 1
 
 
 class Body(NamedTuple):
