@@ -1,9 +1,10 @@
-"""Sends events to a world at a constant rate, whatever the service does (open loop)."""
+"""Sends live traffic to a world as it falls due, whatever the service does (open loop)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 
@@ -15,6 +16,12 @@ from streams.topics import Topics
 TICK_S = 0.01
 
 
+class Due(Protocol):
+    """Traffic that says which events are due."""
+
+    def due(self, now_ms: int) -> list[AnyEvent]: ...
+
+
 def destination(event: AnyEvent, topics: Topics) -> tuple[str, bytes]:
     """The topic and the key of an event (design, section 12)."""
     if isinstance(event, Label):
@@ -23,7 +30,7 @@ def destination(event: AnyEvent, topics: Topics) -> tuple[str, bytes]:
 
 
 class PacedSender:
-    """Sends ``rate`` scored events a second, with the remembered events between them."""
+    """Sends every event when it is due, in event-time order."""
 
     def __init__(self, bootstrap: str, topics: Topics, clock: Clock) -> None:
         self._bootstrap = bootstrap
@@ -42,32 +49,20 @@ class PacedSender:
         await self._producer.stop()
 
     async def run(
-        self,
-        traffic: Iterator[AnyEvent],
-        rate: float,
-        seconds: float | None,
-        on_payment: Callable[[str], None],
+        self, traffic: Due, seconds: float | None, on_payment: Callable[[str], None]
     ) -> None:
-        """Send until ``seconds`` have passed or ``traffic`` ends; None is for ever."""
+        """Send for ``seconds`` (None: until cancelled); ``on_payment`` gets each payment's id."""
         started_s = self._clock.monotonic_s()
-        payments = 0
-        while True:
-            elapsed_s = self._clock.monotonic_s() - started_s
-            if seconds is not None and elapsed_s >= seconds:
-                break
-            while payments < elapsed_s * rate:
-                event = next(traffic, None)
-                if event is None:
-                    return
-                payments += await self._send(event, on_payment)
+        while seconds is None or self._clock.monotonic_s() - started_s < seconds:
+            for event in traffic.due(self._clock.now_ms()):
+                await self._send(event, on_payment)
             await asyncio.sleep(TICK_S)
+        await self._producer.flush()
 
-    async def _send(self, event: AnyEvent, on_payment: Callable[[str], None]) -> int:
+    async def _send(self, event: AnyEvent, on_payment: Callable[[str], None]) -> None:
         topic, key = destination(event, self._topics)
         body = encode_event(event)
-        scored = is_scored(event)
-        if scored:
+        if is_scored(event):
             on_payment(event.id)
         await self._producer.send(topic, value=body, key=key)
         self.events += 1
-        return int(scored)
