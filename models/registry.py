@@ -1,0 +1,187 @@
+"""The write side of the registry: runs, versions and aliases in MLflow.
+
+Used by training and by people, never by a door. Needs the ``mlflow`` package and a server.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.bundle import Bundle
+from models.names import (
+    ARTIFACT_FOLDER,
+    CHAMPION,
+    TAG_BUNDLE,
+    TAG_CALIBRATION,
+    TAG_CATALOGUE,
+    TAG_MODEL,
+)
+from risk.domain.errors import BadModel, Unavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A registered version. ``metrics`` are those of its run; digests are SHA-256 in hex."""
+
+    name: str
+    version: str
+    run_id: str
+    created_at_ms: int
+    aliases: tuple[str, ...]
+    bundle: str
+    model: str
+    calibration: str
+    catalogue: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, str]
+
+
+class Registry:
+    """Versions of the model ``name`` in the MLflow server at ``address``.
+
+    Every method raises Unavailable where the server does not answer.
+    """
+
+    def __init__(self, address: str, name: str) -> None:
+        self._address = address
+        self._name = name
+
+    def publish(
+        self,
+        bundle: Bundle,
+        parameters: Mapping[str, str],
+        *,
+        alias: str = CHAMPION,
+        plots: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Log a run with the files of ``bundle``, register it, point ``alias`` at it.
+
+        ``plots`` are PNG pictures by name. Returns the version's number. The alias moves last:
+        whoever follows it finds the files in place.
+        """
+        with _answering(self._address) as client:
+            run_id = self._log_run(client, bundle, parameters, plots or {})
+            self._create_name(client)
+            registered = client.create_model_version(
+                self._name,
+                source=f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT_FOLDER}",
+                run_id=run_id,
+                tags={
+                    TAG_BUNDLE: bundle.digest,
+                    TAG_MODEL: bundle.model_digest,
+                    TAG_CALIBRATION: bundle.calibration_digest,
+                    TAG_CATALOGUE: bundle.features.catalogue,
+                },
+                description=bundle.files["card.md"].decode(),
+            )
+            version = str(registered.version)
+            client.set_registered_model_alias(self._name, alias, version)
+            return version
+
+    def point(self, alias: str, version: str) -> None:
+        """Move ``alias`` to ``version``; raises BadModel where there is no such version."""
+        if version not in {known.version for known in self.versions()}:
+            raise BadModel(f"{self._name} has no version {version}; see `weir models list`")
+        with _answering(self._address) as client:
+            client.set_registered_model_alias(self._name, alias, version)
+
+    def versions(self) -> list[Version]:
+        """Every version, newest first; none where nothing was registered."""
+        with _answering(self._address) as client:
+            found = client.search_model_versions(f"name = '{self._name}'")
+            if not found:
+                return []
+            pointed = client.get_registered_model(self._name).aliases
+            aliases: dict[str, list[str]] = {}
+            for alias, number in pointed.items():
+                aliases.setdefault(str(number), []).append(alias)
+            versions = []
+            for one in found:
+                run_id = one.run_id or ""
+                run = client.get_run(run_id).data
+                number = str(one.version)
+                versions.append(
+                    Version(
+                        name=self._name,
+                        version=number,
+                        run_id=run_id,
+                        created_at_ms=int(one.creation_timestamp),
+                        aliases=tuple(sorted(aliases.get(number, ()))),
+                        bundle=one.tags.get(TAG_BUNDLE, ""),
+                        model=one.tags.get(TAG_MODEL, ""),
+                        calibration=one.tags.get(TAG_CALIBRATION, ""),
+                        catalogue=one.tags.get(TAG_CATALOGUE, ""),
+                        metrics=dict(run.metrics),
+                        parameters=dict(run.params),
+                    )
+                )
+            return sorted(versions, key=lambda known: -int(known.version))
+
+    def _log_run(
+        self,
+        client: MlflowClient,
+        bundle: Bundle,
+        parameters: Mapping[str, str],
+        plots: Mapping[str, bytes],
+    ) -> str:
+        from mlflow.entities import Metric, Param
+
+        experiment = client.get_experiment_by_name(self._name)
+        experiment_id = (
+            client.create_experiment(self._name) if experiment is None else experiment.experiment_id
+        )
+        run = client.create_run(experiment_id, run_name=bundle.digest[:12])
+        run_id = str(run.info.run_id)
+        began_ms = int(run.info.start_time)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, began_ms, 0) for name, value in bundle.metrics().items()],
+            params=[Param(name, value) for name, value in parameters.items()],
+        )
+        with tempfile.TemporaryDirectory(prefix="weir-model-") as place:
+            bundle.write(Path(place) / ARTIFACT_FOLDER)
+            client.log_artifacts(run_id, str(Path(place) / ARTIFACT_FOLDER), ARTIFACT_FOLDER)
+            for name, body in plots.items():
+                picture = Path(place) / name
+                picture.write_bytes(body)
+                client.log_artifact(run_id, str(picture), "plots")
+        client.set_terminated(run_id)
+        return run_id
+
+    def _create_name(self, client: MlflowClient) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(
+                self._name, description="Risk of payments; see the card."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+@contextmanager
+def _answering(address: str) -> Iterator[MlflowClient]:
+    """A client of the server; MLflow's and its transport's errors become Unavailable."""
+    if not address:
+        raise Unavailable("mlflow", "no address is set; `make run` starts a server")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # A server that is down must be noticed in seconds, not after MLflow's minutes of retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield MlflowClient(tracking_uri=address, registry_uri=address)
+    except MlflowException as error:
+        raise Unavailable("mlflow", str(error).splitlines()[0]) from error

@@ -1,0 +1,77 @@
+"""A served model: feature vectors in, calibrated probabilities and their reasons out."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibrate import Calibration
+from models.explain import Contribution, LeafTable, strongest
+from models.native import NativeModel
+from risk.domain.errors import BadModel
+
+
+class Scorer:
+    """Pure and immutable: the same row gives the same bits, alone or in a batch.
+
+    ``names`` are the features in the order of the columns. ``version`` is the number in the
+    registry, "" where the model came from nowhere else than a folder.
+    """
+
+    def __init__(
+        self,
+        model: NativeModel,
+        calibration: Calibration,
+        names: tuple[str, ...],
+        digests: tuple[str, str],
+        version: str = "",
+    ) -> None:
+        if model.features != len(names):
+            raise BadModel(f"the model reads {model.features} features, {len(names)} are named")
+        self._model = model
+        self._calibration = calibration
+        self.names = names
+        self.model_digest, self.calibration_digest = digests
+        self.version = version
+
+    def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrated probabilities, shape (n,), of vectors (n, F); NaN is missing.
+
+        Raises BadModel where the model gives no number: no score is better than a wrong one.
+        """
+        rows = self._rows(matrix)
+        if len(rows) == 1:
+            raw = self._model.raw_row(rows)
+            if raw - raw != 0.0:
+                raise BadModel(f"the model's raw score is {raw}")
+            return np.array([self._calibration.of_one(raw)])
+        raws = self._model.raw(rows)
+        if not np.isfinite(raws).all():
+            raise BadModel("the model's raw score is not finite for a row of the batch")
+        return self._calibration.of(raws)
+
+    def reasons(self, matrix: NDArray[np.float64], count: int = 3) -> list[list[Contribution]]:
+        """For each row the features that raised its score most, strongest first."""
+        rows = self._rows(matrix)
+        if len(rows) == 0:
+            return []
+        moved = self._leaf_table.contributions(self._model.leaves(rows))
+        return [
+            strongest(self.names, row, log_odds, count)
+            for row, log_odds in zip(rows, moved, strict=True)
+        ]
+
+    def warm(self) -> None:
+        """Build what the first payment would otherwise wait for."""
+        self.reasons(np.full((1, len(self.names)), np.nan))
+
+    @cached_property
+    def _leaf_table(self) -> LeafTable:
+        return LeafTable(self._model)
+
+    def _rows(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.names):
+            raise ValueError(f"vectors of shape (n, {len(self.names)}) needed: {matrix.shape}")
+        return np.ascontiguousarray(matrix, dtype=np.float64)
