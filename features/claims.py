@@ -2,7 +2,7 @@
 
 ========  =====================================================================
 claimed   ``C`` fingerprint 16, number of logs 1, places 16 each, then the facts:
-          arrival ms 6, door 1 (s or h), digest of the exchange rates 32, canonical event
+          arrival ms 6, digest of the exchange rates 32, canonical event
 decided   ``D`` fingerprint 16, digest 32, topic 1 (d or l), score 8 (NaN none),
           outcome (length 1), Kafka key (length 2), the exact bytes
 receipt   ``R`` the same up to and with the outcome, then partition 4, offset 8
@@ -16,13 +16,14 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
 
 from features.logs import PLACE_BYTES, pack_three, positions
-from risk.domain.decision import Door, LedgerRecord, LogPosition, encode_ledger
+from risk.domain.decision import LedgerRecord, LogPosition, encode_ledger
 from risk.domain.decoding import decode_event
 from risk.domain.event import AnyEvent
 from risk.domain.kinds import entities, event_key, record_kind
@@ -32,9 +33,8 @@ from risk.domain.times import rfc3339
 _PLACE = struct.Struct("<IQ")
 _SCORE = struct.Struct("<d")
 _KEY_LENGTH = struct.Struct("<H")
-_FACTS_BYTES: Final = 39
+_FACTS_BYTES: Final = 38
 _TOPIC_LETTER: Final = {"decisions": b"d", "ledger": b"l"}
-_DOOR_LETTER: Final = {"stream": b"s", "http": b"h"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class ClaimedValue:
     fingerprint: bytes
     places: bytes
     arrived_at_ms: int
-    door: Door
     rates: str
     body: bytes
 
@@ -55,7 +54,7 @@ class ClaimedValue:
     def pack(self) -> bytes:
         """The value as it stands in Redis."""
         head = b"C" + self.fingerprint + bytes([len(self.places) // PLACE_BYTES]) + self.places
-        return head + _facts(self.arrived_at_ms, self.door, self.rates) + self.body
+        return head + _facts(self.arrived_at_ms, self.rates) + self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ EventValue = ClaimedValue | DecidedValue | ReceiptValue
 
 def pack_facts(arrival: Arrival, rates: str) -> bytes:
     """What stands behind the places of a claim."""
-    return _facts(arrival.arrived_at_ms, arrival.door, rates) + arrival.body
+    return _facts(arrival.arrived_at_ms, rates) + arrival.body
 
 
 def pack_decided(publication: Publication) -> bytes:
@@ -137,21 +136,23 @@ def unpack_value(value: bytes) -> EventValue:
 def pending_record(claim: ClaimedValue) -> Publication:
     """The ledger publication that saves an unfinished claim from becoming a hole."""
     event = claim.event()
-    record = LedgerRecord(
-        event_id=event.id,
-        tenant=event.tenant,
-        record=record_kind(event),
-        pending=True,
-        event=msgspec.Raw(claim.body),
-        fingerprint=claim.fingerprint.hex(),
-        arrived_at=rfc3339(claim.arrived_at_ms),
-        positions=list(positions(entities(event), claim.places)),
-        rates=claim.rates,
+    return pending_publication(
+        event,
+        LedgerRecord(
+            event_id=event.id,
+            tenant=event.tenant,
+            record=record_kind(event),
+            pending=True,
+            event=msgspec.Raw(claim.body),
+            fingerprint=claim.fingerprint.hex(),
+            arrived_at=rfc3339(claim.arrived_at_ms),
+            positions=list(positions(entities(event), claim.places)),
+            rates=claim.rates,
+        ),
     )
-    return ledger_publication(event, record)
 
 
-def ledger_publication(event: AnyEvent, record: LedgerRecord) -> Publication:
+def pending_publication(event: AnyEvent, record: LedgerRecord) -> Publication:
     """``record`` on its way to the ledger, keyed by tenant and account."""
     return Publication(
         tenant=event.tenant,
@@ -164,14 +165,14 @@ def ledger_publication(event: AnyEvent, record: LedgerRecord) -> Publication:
     )
 
 
-def pack_places(of: list[LogPosition]) -> bytes:
+def pack_places(of: Sequence[LogPosition]) -> bytes:
     """Positions as they stand in a claim."""
     return b"".join(pack_three(one.incarnation, one.base, one.sequence) for one in of)
 
 
-def _facts(arrived_at_ms: int, door: Door, rates: str) -> bytes:
+def _facts(arrived_at_ms: int, rates: str) -> bytes:
     digest = bytes.fromhex(rates) if rates else bytes(32)
-    return arrived_at_ms.to_bytes(6, "little") + _DOOR_LETTER[door] + digest
+    return arrived_at_ms.to_bytes(6, "little") + digest
 
 
 def _decided_head(digest: str, topic: str, score: float | None, outcome: str) -> bytes:
@@ -182,12 +183,11 @@ def _decided_head(digest: str, topic: str, score: float | None, outcome: str) ->
 
 def _unpack_claimed(value: bytes) -> ClaimedValue:
     at = 18 + value[17] * PLACE_BYTES
-    rates = value[at + 7 : at + _FACTS_BYTES]
+    rates = value[at + 6 : at + _FACTS_BYTES]
     return ClaimedValue(
         fingerprint=value[1:17],
         places=value[18:at],
         arrived_at_ms=int.from_bytes(value[at : at + 6], "little"),
-        door="stream" if value[at + 6 : at + 7] == b"s" else "http",
         rates=rates.hex() if any(rates) else "",
         body=value[at + _FACTS_BYTES :],
     )

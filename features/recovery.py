@@ -1,7 +1,276 @@
-"""Rebuilds Redis from Kafka after a restart or a loss, and opens the next epoch."""
+"""Brings Redis back to what Kafka says after a restart or a loss, and opens the next epoch.
+
+The steps, each under a fencing token that the scripts contain (design, section 6):
+
+1. take the lock, close the gate, choose the next epoch;
+2. write a marker of that epoch to every partition of both topics;
+3. restore what stands between the watermarks and the markers: receipts, unfinished claims,
+   and records at their recorded sequences;
+4. publish claims that survived in Redis to the ledger, so that no neighbour loses them;
+5. load the scripts of the new epoch, and open the gate.
+
+A watermark bounds step 3. Redis comes back as a prefix of its own command stream (AOF), and
+everything published before an acknowledged offset was decided before that acknowledgement
+in the stream. So a state that remembers the acknowledgement remembers those decisions too.
+"""
 
 from __future__ import annotations
 
-from features.truth import TRUTH_TOPICS, Place, Truth, TruthRecord
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-__all__ = ["TRUTH_TOPICS", "Place", "Truth", "TruthRecord"]
+from features.claims import ClaimedValue, unpack_value
+from features.connection import Argument, Connection
+from features.keys import Keys, watermark_field
+from features.restore import Batch, Found, ToBase, Unreadable, read_found, saved
+from features.scripts import Script, protocol_scripts, recovery_scripts
+from features.truth import TRUTH_TOPICS, Place, Standing, Truth, TruthRecord
+from risk.domain.errors import StaleEpoch, Unavailable
+
+__all__ = [
+    "TRUTH_TOPICS",
+    "Place",
+    "Recovered",
+    "Recovery",
+    "Standing",
+    "ToBase",
+    "Truth",
+    "TruthRecord",
+]
+
+LOCK_MS: Final = 10_000
+WAIT_S: Final = 0.05
+CHUNK: Final = 500
+Joined = tuple[int, dict[str, Script]]
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a recovery did. ``unreadable`` names records that Weir did not write."""
+
+    epoch: int = 0
+    read: int = 0
+    void: int = 0
+    restored: int = 0
+    claims_saved: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One attempt, known by the token in its scripts."""
+
+    scripts: dict[str, Script]
+    report: Recovered
+
+
+class Recovery:
+    """Joins the open epoch or makes the next one. One object for each process."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        truth: Truth,
+        to_base: ToBase,
+        lock_ms: int = LOCK_MS,
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._truth = truth
+        self._to_base = to_base
+        self._lock_ms = lock_ms
+        self._joining: asyncio.Task[Joined] | None = None
+        self.last: Recovered | None = None
+        """The report of the last recovery that this object finished."""
+
+    async def join(self) -> Joined:
+        """The open epoch with its scripts, after a recovery where that is needed.
+
+        Waits while another process recovers. A caller whose deadline passes only stops
+        waiting, the recovery goes on. Raises Unavailable where Redis or Kafka stay away.
+        """
+        if self._joining is None or self._joining.done():
+            self._joining = asyncio.ensure_future(self._join())
+            self._joining.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._joining)
+
+    async def close(self) -> None:
+        """Stop a recovery that is under way; its lock runs out by itself."""
+        if self._joining is not None:
+            self._joining.cancel()
+            await asyncio.gather(self._joining, return_exceptions=True)
+
+    async def _join(self) -> Joined:
+        while True:
+            joined = await self._open_epoch()
+            if joined is not None:
+                return joined
+            turn = await self._take_lock()
+            if turn is not None:
+                # A lost lock or a restart in between: begin again.
+                with contextlib.suppress(StaleEpoch):
+                    return await self._recover(turn)
+            await asyncio.sleep(WAIT_S)
+
+    async def _open_epoch(self) -> Joined | None:
+        """The open epoch, if Redis still knows its scripts."""
+        held = await self._connection.call("GET", self._keys.epoch)
+        if held is None or not held.isdigit():
+            return None
+        scripts = protocol_scripts(int(held))
+        known = await self._connection.knows(list(scripts.values()))
+        return (int(held), scripts) if known else None
+
+    async def _take_lock(self) -> _Turn | None:
+        token = secrets.token_hex(16)
+        taken = await self._connection.call(
+            "SET", self._keys.lock, token, "NX", "PX", self._lock_ms
+        )
+        return _Turn(recovery_scripts(token), Recovered()) if taken else None
+
+    async def _recover(self, turn: _Turn) -> Joined:
+        """One attempt; raises StaleEpoch where the lock or Redis's memory is lost on the way."""
+        work = asyncio.ensure_future(self._rebuild(turn))
+        hold = asyncio.ensure_future(self._hold(turn))
+        try:
+            await asyncio.wait((work, hold), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await hold
+            joined = await work
+        except (StaleEpoch, Unavailable):
+            work.cancel()
+            await self._give_back(turn)
+            raise
+        finally:
+            work.cancel()
+            hold.cancel()
+            await asyncio.gather(work, hold, return_exceptions=True)
+        if turn.report.epoch:
+            self.last = turn.report
+        return joined
+
+    async def _hold(self, turn: _Turn) -> None:
+        """Keep the lock for as long as the attempt lasts."""
+        while True:
+            await asyncio.sleep(self._lock_ms / 3000)
+            await self._run(turn, "hold", (), self._lock_ms)
+
+    async def _give_back(self, turn: _Turn) -> None:
+        """Let the next attempt begin at once; where Redis is away the lock runs out."""
+        with contextlib.suppress(Unavailable, StaleEpoch):
+            await self._connection.load(turn.scripts["recovery_release"])
+            await self._run(turn, "release", ())
+
+    async def _rebuild(self, turn: _Turn) -> Joined:
+        for script in turn.scripts.values():
+            await self._connection.load(script)
+        joined = await self._open_epoch()
+        if joined is not None:  # another recovery has just finished
+            await self._run(turn, "release", ())
+            return joined
+        # The old epoch ends before anything else, whatever the topics will say of it.
+        await self._run(turn, "close", (self._keys.epoch,), 0, 0)
+        last = await self._truth.last_epoch()
+        epoch = int(await self._run(turn, "close", (self._keys.epoch,), last, 1))
+        markers = await self._truth.write_markers(epoch)
+        await self._restore(turn, markers)
+        await self._save_claims(turn, epoch)
+        scripts = protocol_scripts(epoch)
+        for script in scripts.values():
+            await self._connection.load(script)
+        await self._open(turn, epoch, markers)
+        turn.report.epoch = epoch
+        return epoch, scripts
+
+    async def _restore(self, turn: _Turn, markers: dict[Place, int]) -> None:
+        """Bring back everything that stands between the watermarks and the markers."""
+        watermarks = await self._watermarks()
+        for place, marker in markers.items():
+            offset, epoch = watermarks.get(place, (-1, None))
+            standing = Standing(epoch)
+            findings: list[Found] = []
+            async for record in self._truth.read(*place, offset + 1, marker):
+                found = self._find(turn.report, place, record, standing)
+                if found is not None:
+                    findings.append(found)
+                if len(findings) >= CHUNK:
+                    await self._write(turn, findings)
+                    findings = []
+            await self._write(turn, findings)
+
+    def _find(
+        self, report: Recovered, place: Place, record: TruthRecord, standing: Standing
+    ) -> Found | None:
+        if not standing.admits(record):
+            report.void += not record.marker
+            return None
+        report.read += 1
+        try:
+            return read_found(place.topic, place.partition, record)
+        except Unreadable as error:
+            report.unreadable.append(f"{place.topic}:{place.partition}@{record.offset}: {error}")
+            return None
+
+    async def _write(self, turn: _Turn, findings: Sequence[Found]) -> None:
+        batch = Batch(self._keys, findings)
+        keys = batch.keys()
+        if not keys:
+            return
+        held = dict(zip(keys, await self._connection.call("MGET", *keys), strict=True))
+        writes = batch.writes(held, self._to_base)
+        arguments: list[Argument] = []
+        for _, value, seconds, settled in writes:
+            arguments += (value, seconds, b"1" if settled else b"0")
+        names = [key for key, _, _, _ in writes]
+        if names:
+            await self._run(turn, "restore", (self._keys.pending, *names), *arguments)
+        turn.report.restored += len(findings)
+
+    async def _save_claims(self, turn: _Turn, epoch: int) -> None:
+        """Publish what survived unpublished; claims then leave the pending set, decisions stay."""
+        pending = await self._connection.call("ZRANGE", self._keys.pending, 0, -1)
+        for start in range(0, len(pending), CHUNK):
+            keys = pending[start : start + CHUNK]
+            raw = await self._connection.call("MGET", *keys)
+            values = [None if value is None else unpack_value(value) for value in raw]
+            # Publishing cannot be fenced by Redis, so look at the lock as late as possible.
+            await self._run(turn, "hold", (), self._lock_ms)
+            await self._truth.publish_ledger(saved(values), epoch)
+            done = [
+                key
+                for key, value in zip(keys, values, strict=True)
+                if value is None or isinstance(value, ClaimedValue)
+            ]
+            if done:
+                await self._run(turn, "settle", (self._keys.pending,), *done)
+            turn.report.claims_saved += len(keys)
+
+    async def _open(self, turn: _Turn, epoch: int, markers: dict[Place, int]) -> None:
+        marks: list[Argument] = []
+        for place, offset in markers.items():
+            marks += (watermark_field(place.topic, place.partition), offset)
+        keys = (self._keys.epoch, self._keys.watermarks)
+        await self._run(turn, "open", keys, epoch, *marks)
+
+    async def _watermarks(self) -> dict[Place, tuple[int, int]]:
+        """Offset and epoch of the last acknowledged record of each partition."""
+        found: dict[Place, tuple[int, int]] = {}
+        held: dict[bytes, bytes] = await self._connection.call("HGETALL", self._keys.watermarks)
+        for name, mark in held.items():
+            topic, _, partition = name.decode().partition(":")
+            offset, _, epoch = mark.decode().partition(":")
+            place = Place("decisions" if topic == "decisions" else "ledger", int(partition))
+            found[place] = (int(offset), int(epoch))
+        return found
+
+    async def _run(
+        self, turn: _Turn, step: str, keys: Sequence[bytes], *arguments: Argument
+    ) -> Any:
+        """One script of this attempt; the lock is always its first key."""
+        script = turn.scripts[f"recovery_{step}"]
+        return await self._connection.run(script, (self._keys.lock, *keys), *arguments)

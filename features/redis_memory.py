@@ -1,0 +1,219 @@
+"""The feature memory in Redis: the claim protocol of the design (section 6), one script a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from features.claims import (
+    DecidedValue,
+    EventValue,
+    ReceiptValue,
+    pack_decided,
+    pack_facts,
+    pack_place,
+    unpack_value,
+)
+from features.connection import Connection
+from features.keys import Keys, watermark_field
+from features.logs import positions, tail
+from features.records import facts, records
+from features.recovery import Recovery
+from features.scripts import Script
+from features.seeing import Answer, Seen, Vectors, with_vectors
+from risk.domain.errors import StaleEpoch
+from risk.domain.event import is_scored
+from risk.domain.ids import digest
+from risk.domain.kinds import event_key, record_kind
+from risk.domain.limits import BATCH_PAYMENTS_MAX
+from risk.domain.observation import (
+    Arrival,
+    Delivery,
+    Lost,
+    Mismatch,
+    Observed,
+    Publication,
+    Receipt,
+    Stored,
+)
+
+
+class RedisMemory:
+    """Implements ``risk.domain.observation.Memory`` on one Redis or Valkey node.
+
+    Call ``open`` before anything else. ``rates`` is the digest of the exchange rates that
+    arrivals are converted with; it goes into the claims.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        vectors: Vectors,
+        recovery: Recovery,
+        rates: str = "",
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._vectors = vectors
+        self._recovery = recovery
+        self._rates = rates
+        self._epoch = 0
+        self._scripts: dict[str, Script] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that every call works for; 0 before ``open``."""
+        return self._epoch
+
+    async def open(self) -> None:
+        """Join the open epoch, or recover. Raises BadConfiguration on a Redis Cluster."""
+        await self._connection.refuse_cluster()
+        await self.recover()
+
+    async def recover(self) -> None:
+        """Wait until recovery (ours or another's) has opened an epoch, and join it."""
+        epoch, scripts = await self._recovery.join()
+        self._epoch, self._scripts = epoch, scripts
+
+    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+        """See ``Memory.observe``. More than one batch is split into several calls."""
+        script = self._script("observe")
+        seen: list[Answer] = []
+        for start in range(0, len(arrivals), BATCH_PAYMENTS_MAX):
+            batch = arrivals[start : start + BATCH_PAYMENTS_MAX]
+            seen += await self._observe_batch(script, batch)
+        return with_vectors(arrivals, seen, self._vectors)
+
+    async def _observe_batch(self, script: Script, arrivals: Sequence[Arrival]) -> list[Answer]:
+        keys = [self._keys.epoch, self._keys.pending]
+        arguments: list[bytes | str] = []
+        names: list[list[tuple[str, str]]] = []
+        for arrival in arrivals:
+            event = arrival.event
+            left = records(event, facts(event, record_kind(event), arrival.amount_base))
+            keys.append(self._keys.event(event.tenant, event_key(event)))
+            keys += [self._keys.log(event.tenant, kind, name) for kind, name, _ in left]
+            names.append([(kind, name) for kind, name, _ in left])
+            arguments += (
+                arrival.fingerprint,
+                pack_facts(arrival, self._rates),
+                str(arrival.arrived_at_ms),
+                b"".join(record for _, _, record in left),
+                b"1" if is_scored(event) else b"0",
+            )
+        rows = await self._connection.run(script, keys, *arguments)
+        return [
+            _answer(row, of, is_scored(arrival.event))
+            for row, of, arrival in zip(rows, names, arrivals, strict=True)
+        ]
+
+    async def decide(self, publications: Sequence[Publication]) -> list[Stored | Receipt]:
+        """See ``Memory.decide``."""
+        script = self._script("decide")
+        stand: list[Stored | Receipt] = []
+        for start in range(0, len(publications), BATCH_PAYMENTS_MAX):
+            batch = publications[start : start + BATCH_PAYMENTS_MAX]
+            rows = await self._connection.run(
+                script,
+                [self._keys.epoch, self._keys.pending, *self._event_keys(batch)],
+                *(pack_decided(one) for one in batch),
+            )
+            stand += [
+                Stored(one.body) if row == b"O" else _stand(row)
+                for row, one in zip(rows, batch, strict=True)
+            ]
+        return stand
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """See ``Memory.acknowledge``."""
+        script = self._script("acknowledge")
+        for start in range(0, len(deliveries), BATCH_PAYMENTS_MAX):
+            batch = deliveries[start : start + BATCH_PAYMENTS_MAX]
+            of = [delivery.publication for delivery in batch]
+            places = (
+                (bytes.fromhex(digest(one.publication.body)), pack_place(one.partition, one.offset))
+                for one in batch
+            )
+            await self._connection.run(
+                script,
+                [
+                    self._keys.epoch,
+                    self._keys.pending,
+                    self._keys.watermarks,
+                    *self._event_keys(of),
+                ],
+                *chain.from_iterable(places),
+                *_watermarks(batch),
+            )
+
+    async def look_up(self, tenant: str, event_key: str) -> Stored | Receipt | None:
+        """What is decided under an id; None where nothing is. ``Stored`` is not published yet."""
+        value = await self._connection.call("GET", self._keys.event(tenant, event_key))
+        return None if value is None or value[:1] == b"C" else _stand(value)
+
+    async def pending(self, before_ms: int, at_most: int) -> list[tuple[bytes, EventValue | None]]:
+        """Event keys that arrived before a time and are not acknowledged, oldest first.
+
+        The value is None where the claim has expired.
+        """
+        flat = await self._connection.run(
+            self._script("pending"),
+            [self._keys.epoch, self._keys.pending],
+            before_ms,
+            at_most,
+        )
+        values = (None if value is None else unpack_value(value) for value in flat[1::2])
+        return list(zip(flat[::2], values, strict=True))
+
+    async def settle(self, event_keys: Sequence[bytes]) -> None:
+        """Take claims that are on the ledger out of the pending set; they stay claims."""
+        script = self._script("settle")
+        await self._connection.run(script, [self._keys.epoch, self._keys.pending, *event_keys])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connection.close()
+
+    def _script(self, name: str) -> Script:
+        if not self._scripts:
+            raise StaleEpoch("no epoch has been joined yet; call open")
+        return self._scripts[name]
+
+    def _event_keys(self, publications: Sequence[Publication]) -> list[bytes]:
+        return [self._keys.event(one.tenant, one.event_key) for one in publications]
+
+
+def _answer(row: list[Any], names: list[tuple[str, str]], scored: bool) -> Answer:
+    """What one row of the observe script's reply means."""
+    state, value = row[0], row[1]
+    if state == b"M":
+        return Mismatch(value)
+    if state != b"C":
+        return _stand(value)
+    places = positions(names, value)
+    if not scored:
+        return Seen(places, None)
+    for place, held in zip(places, row[2:], strict=True):
+        if held is None:
+            return Lost(place, places)
+    return Seen(places, tuple(map(tail, places, row[2:])))
+
+
+def _stand(value: bytes) -> Stored | Receipt:
+    of = unpack_value(value)
+    if isinstance(of, ReceiptValue):
+        return of.receipt
+    if isinstance(of, DecidedValue):
+        return Stored(of.body)
+    raise ValueError("a claim is no decision")
+
+
+def _watermarks(deliveries: Sequence[Delivery]) -> list[str]:
+    """Pairs of field and the highest offset of each partition."""
+    highest: dict[str, int] = {}
+    for one in deliveries:
+        field = watermark_field(one.publication.topic, one.partition)
+        highest[field] = max(one.offset, highest.get(field, 0))
+    return list(chain.from_iterable((field, str(offset)) for field, offset in highest.items()))
