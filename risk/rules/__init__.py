@@ -1,0 +1,1 @@
+"""The rule language, rule books, and their compiled form."""

@@ -1,0 +1,116 @@
+"""Everything that must hold before a book may be published: one line for each problem."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from risk.domain.errors import BadBook
+from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
+from risk.rules.checker import check, nearest
+from risk.rules.compiler import Predicate, Tables, compile_rule, names_of
+from risk.rules.parser import parse
+from risk.rules.schema import Schema
+from risk.rules.syntax import NUMERIC, Node, Refused, Type
+
+_ANSWER: Final = {True: "hits", False: "misses", None: "is unknown (a value is missing)"}
+
+
+def check_book(book: Book, schema: Schema, tables: Tables, now_ms: int) -> None:
+    """Raises BadBook with every problem of ``book``; does nothing where there is none."""
+    problems = list(problems_of(book, schema, tables, now_ms))
+    if problems:
+        raise BadBook(problems)
+
+
+def problems_of(book: Book, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
+    """One line per problem: the rule, the place, what is wrong, what would be right."""
+    for rule_id, count in Counter(rule.id for rule in book.rules).items():
+        if count > 1:
+            yield f"rule {rule_id}: {count} rules have this id; an id stands for one rule"
+    for rule in book.rules:
+        if rule.state == "retired":
+            continue  # kept for its history; its features may be gone
+        for line in _rule_problems(rule, schema, tables, now_ms):
+            yield f"rule {rule.id}: {line}"
+
+
+def _rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
+    yield from _life_problems(rule, now_ms)
+    try:
+        tree = parse(rule.when)
+    except Refused as refused:
+        yield from map(str, refused.problems)
+        return
+    problems = check(rule.when, tree, schema)
+    if problems:
+        yield from map(str, problems)
+        return
+    yield from _example_problems(rule, tree, schema, tables)
+
+
+def _life_problems(rule: Rule, now_ms: int) -> Iterator[str]:
+    live = rule.state == "live"
+    try:
+        expires_at_ms = rule.expires_at_ms
+    except ValueError:
+        yield f"expires_at {rule.expires_at!r} is no time; write 2026-01-31T12:00:00Z"
+        expires_at_ms = None
+    if live and expires_at_ms is not None and expires_at_ms <= now_ms:
+        yield f"expires_at {rule.expires_at} is in the past; retire the rule or extend it"
+    if live and rule.action not in ACTIONS_WITH_EFFECT:
+        yield f"the action {rule.action} is not enforced; keep the rule in draft or shadow"
+    if live and not (rule.examples.hits and rule.examples.misses):
+        yield "a live rule needs an example that hits and one that misses"
+
+
+def _example_problems(rule: Rule, tree: Node, schema: Schema, tables: Tables) -> Iterator[str]:
+    types = schema.types()
+    slots = {name: slot for slot, name in enumerate(sorted(names_of(tree)))}
+    predicate = compile_rule(tree, types, slots, tables)
+    for expected, examples in (("hits", rule.examples.hits), ("misses", rule.examples.misses)):
+        for place, example in enumerate(examples, start=1):
+            wrong = list(_value_problems(example, schema))
+            yield from (f"examples.{expected}, number {place}: {line}" for line in wrong)
+            if wrong:
+                continue
+            answer = run_example(predicate, slots, example, schema)
+            if (answer is True) != (expected == "hits"):
+                yield f"examples.{expected}, number {place}: the rule {_ANSWER[answer]}"
+
+
+def run_example(
+    predicate: Predicate, slots: dict[str, int], example: Example, schema: Schema
+) -> bool | None:
+    """The rule's answer on ``example``; names it does not give are missing."""
+    types = schema.types()
+    row: list[float | str | None] = []
+    for name in slots:
+        value = example.get(name)
+        if value is None:
+            row.append(None if types[name] is Type.TEXT else math.nan)
+        else:
+            row.append(value if isinstance(value, str) else float(value))
+    return predicate(row)
+
+
+def _value_problems(example: Example, schema: Schema) -> Iterator[str]:
+    types = schema.types()
+    for name, value in example.items():
+        if name not in types:
+            hint = nearest(name, types)
+            yield f"unknown name {name}" + (f"; did you mean {hint}?" if hint else "")
+            continue
+        wanted = types[name]
+        found = (
+            Type.BOOLEAN
+            if isinstance(value, bool)
+            else Type.TEXT
+            if isinstance(value, str)
+            else Type.NUMBER
+        )
+        fits = found is wanted or (found is Type.NUMBER and wanted in (*NUMERIC, Type.TIME))
+        if not fits:
+            yield f"{name} is a {wanted}, not {value!r}"

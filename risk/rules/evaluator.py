@@ -1,0 +1,147 @@
+"""A book, compiled once, against batches of payments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.domain.decision import RuleHit
+from risk.domain.event import Payment
+from risk.domain.findings import NOTHING_FOUND, Findings, Hit
+from risk.domain.observation import Arrival
+from risk.rules.book import Book, Rule
+from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of
+from risk.rules.parser import parse
+from risk.rules.schema import FIELD_BY_NAME, SCORE, Field, Schema
+from risk.rules.syntax import Node
+
+# The language is total, so only a row of the wrong shape can make a rule raise these.
+RULE_FAILURES: Final = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A rule that is evaluated, and what it says."""
+
+    rule: Rule
+    live: bool
+    hit: Hit
+    expires_at_ms: float
+
+    def effective(self, arrival: Arrival) -> bool:
+        """Whether a hit counts for this payment: live, and the account is in the rollout."""
+        event = arrival.event
+        return self.live and self.rule.rolled_out_to(event.tenant, event.account or event.id)
+
+
+class CompiledBook:
+    """The live and shadow rules of a book as functions. Holds no state between calls."""
+
+    def __init__(self, book: Book, schema: Schema, tables: Tables) -> None:
+        """Compiles; raises Refused or KeyError for a book that ``check_book`` refuses."""
+        self.digest: Final = book.digest()
+        rules = [rule for rule in book.rules if rule.state in ("live", "shadow")]
+        trees = [parse(rule.when) for rule in rules]
+        self._layout = Layout(schema, trees)
+        types = schema.types()
+        self._predicates: list[Predicate] = [
+            compile_rule(tree, types, self._layout.slots, tables) for tree in trees
+        ]
+        self._entries = [
+            _Entry(
+                rule,
+                rule.state == "live",
+                rule.hit(),
+                math.inf if rule.expires_at_ms is None else rule.expires_at_ms,
+            )
+            for rule in rules
+        ]
+        self._quiet: list[bool | Exception | None] = [False] * len(rules)
+
+    def evaluate(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: NDArray[np.float64],
+        scores: Sequence[float] | None,
+    ) -> list[Findings]:
+        """Findings for each arrival, in order.
+
+        ``vectors`` is (n, features of the schema), NaN where missing. ``scores`` is None
+        without a model. A rule that fails is reported in the findings and stops nothing.
+        """
+        rows = self._layout.rows(arrivals, vectors, scores)
+        return [
+            self._findings(arrival, self._answers(row))
+            for arrival, row in zip(arrivals, rows, strict=True)
+        ]
+
+    def _answers(self, row: Row) -> list[bool | Exception | None]:
+        try:
+            return [predicate(row) for predicate in self._predicates]
+        except RULE_FAILURES:
+            return [_isolated(predicate, row) for predicate in self._predicates]
+
+    def _findings(self, arrival: Arrival, answers: list[bool | Exception | None]) -> Findings:
+        if answers == self._quiet:
+            return NOTHING_FOUND
+        hits: list[Hit] = []
+        shadow: list[Hit] = []
+        failures: list[RuleHit] = []
+        unknown: list[str] = []
+        for entry, answer in zip(self._entries, answers, strict=True):
+            if answer is False or arrival.arrived_at_ms >= entry.expires_at_ms:
+                continue
+            if answer is None:
+                unknown.append(entry.rule.id)
+            elif answer is True:
+                (hits if entry.effective(arrival) else shadow).append(entry.hit)
+            elif entry.effective(arrival):
+                failures.append(entry.rule.failure(type(answer).__name__))
+            else:
+                unknown.append(entry.rule.id)
+        return Findings(tuple(hits), tuple(shadow), tuple(failures), tuple(unknown))
+
+
+def _isolated(predicate: Predicate, row: Row) -> bool | Exception | None:
+    try:
+        return predicate(row)
+    except RULE_FAILURES as error:
+        return error
+
+
+class Layout:
+    """Which values the rules of a book read, and where each stands in a row."""
+
+    def __init__(self, schema: Schema, trees: Sequence[Node]) -> None:
+        used: set[str] = set().union(*map(names_of, trees))
+        self._fields: list[Field] = [FIELD_BY_NAME[n] for n in sorted(used & set(FIELD_BY_NAME))]
+        columns = [
+            (name, place) for place, (name, _type) in enumerate(schema.features) if name in used
+        ]
+        self._columns = np.array([place for _name, place in columns], dtype=np.intp)
+        names = [SCORE, *(field.name for field in self._fields), *(name for name, _ in columns)]
+        self.slots: Final = {name: slot for slot, name in enumerate(names)}
+
+    def rows(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: NDArray[np.float64],
+        scores: Sequence[float] | None,
+    ) -> list[Row]:
+        """One row per arrival: score, fields, features. Raises TypeError for no payment."""
+        known = [math.nan] * len(arrivals) if scores is None else scores
+        features = vectors.take(self._columns, axis=1).tolist()
+        rows: list[Row] = []
+        for arrival, score, own in zip(arrivals, known, features, strict=True):
+            event = arrival.event
+            if not isinstance(event, Payment):
+                raise TypeError(f"{event.kind} events are not judged")
+            rows.append([score, *[field.read(arrival, event) for field in self._fields], *own])
+        return rows
