@@ -76,7 +76,11 @@ def fetch(
         return path
 
     with ThreadPoolExecutor(FETCHERS, thread_name_prefix="jars") as pool:
-        return list(pool.map(bring, jars))
+        try:
+            return list(pool.map(bring, jars))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def ensure(cache: Path, on_jar: Callable[[Jar], None] | None = None) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from risk.domain.errors import Unavailable
 from risk.local.ports import HOST
+from risk.local.private import write_private
 from risk.local.process import Command
 from risk.local.server import Server
 
@@ -118,13 +118,3 @@ class RedisServer(Server):
                     return [reader.readline().strip() for _ in range(2)] == [b"+OK", b"+PONG"]
         except OSError:
             return False
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    partial.replace(path)

@@ -91,13 +91,13 @@ class Server(ABC):
 
     def _start_once(self) -> None:
         self.prepare()
-        child = Child.start(self.command())
+        # Kept before it is ready, so that another thread can stop it while it starts.
+        self._child = Child.start(self.command())
         try:
-            child.wait_ready(self.answers, self.ready_s)
+            self._child.wait_ready(self.answers, self.ready_s)
         except BaseException:
-            child.stop()
+            self._child.stop()
             raise
-        self._child = child
 
     def _living(self) -> Child:
         if self._child is None:
