@@ -11,11 +11,12 @@ from msgspec.structs import force_setattr
 from risk.domain import limits
 from risk.domain.codes import COUNTRY_INDEX, CURRENCY_INDEX
 from risk.domain.errors import InvalidEvent
-from risk.domain.event import SCHEMA_VERSION, AnyEvent, Event, Label, Payment, Refund
+from risk.domain.event import SCHEMA_VERSION, AnyEvent, Decided, Event, Label, Payment, Refund
 from risk.domain.ids import fingerprint, looks_like_card_number
 from risk.domain.times import from_ms, to_ms
 
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_STORED_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent | Decided)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _PATH = re.compile(r" - at `\$([^`]*)`$")
 _FIELD = re.compile(r"(?:required|unknown) field `([^`]*)`")
@@ -54,6 +55,14 @@ def decode_event(raw: bytes) -> Canonical:
     except RecursionError:
         raise InvalidEvent("TOO_DEEP", "nested deeper than any event") from None
     return canonical(event)
+
+
+def decode_stored(body: bytes) -> Canonical:
+    """An event that Weir itself stored or published: as ``decode_event``, and ``Decided`` too.
+
+    Raises msgspec.DecodeError where the bytes are not an event's.
+    """
+    return canonical(_STORED_DECODER.decode(body))
 
 
 def canonical(event: AnyEvent) -> Canonical:

@@ -150,6 +150,16 @@ class OutcomeReport(Event, frozen=True, kw_only=True, tag="outcome"):
     reason: Annotated[str, Meta(max_length=IDENTIFIER_CHARS_MAX)] | None = None
 
 
+class Decided(OutcomeReport, frozen=True, kw_only=True, tag="decided"):
+    """What Weir itself decided of the payment ``payment_id``, where it was not allowed.
+
+    Made by the agent on the decisions topic only; no door accepts it from outside. It
+    carries the entities of its payment.
+    """
+
+    result: Literal["decided_review", "decided_block"]  # type: ignore[assignment]
+
+
 class Label(Event, frozen=True, kw_only=True, tag="label"):
     """The truth about the payment ``payment_id``, known to us at ``known_at``."""
 
