@@ -1,0 +1,56 @@
+"""The HTTP door as a FastAPI application. Nothing is opened on import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import auth, problems
+from api.door import Door
+from api.routes import decisions, events, health, metrics, reference
+from api.runtime import Runtime
+from risk.keys import KeyRing
+from risk.secret import load_secret
+from risk.settings import Settings
+from risk.storage.api_keys import SqlKeyStore
+from risk.storage.sql import open_store
+
+
+def build_app(runtime: Runtime, settings: Settings, keys: KeyRing | None = None) -> FastAPI:
+    """The application over opened parts; the caller opens and closes ``runtime``.
+
+    ``keys`` is read from the SQL store of ``settings`` where it is not given. Raises
+    BadConfiguration for a weak secret or a route without access, Unavailable without SQL.
+    """
+    store = None
+    if keys is None:
+        store = open_store(settings)
+        keys = KeyRing(SqlKeyStore(store), load_secret(settings), runtime.clock)
+    door = Door(runtime, settings, keys)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await door.drain()
+        if store is not None:
+            store.dispose()
+
+    app = FastAPI(
+        title="Weir",
+        version=version("weir"),
+        openapi_url=None,  # the routes of api.routes.reference serve both, without other hosts
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.door = door
+    problems.install(app, runtime.metrics)
+    for routes in (decisions, events, health, metrics, reference):
+        routes.register(app)
+    auth.check_declared(app)
+    runtime.metrics.set("weir_build_info", 1, version=app.version, process="api")
+    return app

@@ -1,0 +1,120 @@
+"""The HTTP door: one object that the routes share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from fastapi import Request
+
+from api.arrivals import arrival_of
+from api.coalescer import Coalescer
+from api.limits import RateLimit
+from api.runtime import Runtime
+from risk.domain.clock import Deadline
+from risk.domain.errors import DeadlineExceeded, PayloadMismatch, Unavailable
+from risk.domain.observation import Arrival
+from risk.engine import Verdict
+from risk.keys import KeyRing
+from risk.settings import Settings
+
+# What a fallback answer may take after the deadline has passed: the publish is tried, and
+# the caller must not wait for a broker that is down.
+FALLBACK_MS: Final = 1_000
+
+_log = structlog.get_logger("api")
+
+
+class Door:
+    """Turns bodies into arrivals and hands them to the engine in batches."""
+
+    def __init__(self, runtime: Runtime, settings: Settings, keys: KeyRing) -> None:
+        self.runtime = runtime
+        self.keys = keys
+        self.rates = RateLimit(runtime.clock)
+        self._settings = settings
+        self._refresh: asyncio.Task[None] | None = None
+        batch_max = settings.batch_payments_max
+        self._decisions: Coalescer[Verdict] = Coalescer(
+            runtime.engine.decide, batch_max, self._count_batch
+        )
+        self._fallbacks: Coalescer[Verdict] = Coalescer(self._fall_back, batch_max)
+        self._memories: Coalescer[bool] = Coalescer(
+            runtime.engine.remember, batch_max, self._count_batch
+        )
+
+    def arrival(self, raw: bytes, tenant: str) -> Arrival:
+        """The arrival in ``raw``; raises InvalidEvent or a Problem."""
+        return arrival_of(raw, tenant, self._settings.world, self.runtime)
+
+    async def decide(self, arrival: Arrival) -> Verdict:
+        """The verdict: published, or after the deadline the fallback, which is never final.
+
+        Raises PayloadMismatch where the id was decided with other content.
+        """
+        started_s = self.runtime.clock.monotonic_s()
+        try:
+            verdict = await self._decisions.submit(arrival, self._deadline())
+        except (Unavailable, DeadlineExceeded):
+            verdict = await self._fallbacks.submit(
+                arrival, Deadline(self.runtime.clock, FALLBACK_MS)
+            )
+        metrics = self.runtime.metrics
+        if verdict.mismatch:
+            metrics.count("weir_mismatches_total", door="http")
+            raise PayloadMismatch(arrival.event.id)
+        metrics.count("weir_decisions_total", door="http", outcome=verdict.outcome.value)
+        metrics.observe(
+            "weir_decision_seconds",
+            self.runtime.clock.monotonic_s() - started_s,
+            door="http",
+        )
+        return verdict
+
+    async def remember(self, arrival: Arrival) -> None:
+        """Append a remembered event and publish it on the ledger.
+
+        Raises PayloadMismatch; Unavailable or DeadlineExceeded where the caller must retry.
+        """
+        metrics = self.runtime.metrics
+        if not await self._memories.submit(arrival, self._deadline()):
+            metrics.count("weir_mismatches_total", door="http")
+            raise PayloadMismatch(arrival.event.id)
+        metrics.count("weir_remembered_total", door="http")
+
+    def refresh_keys(self) -> None:
+        """Read the keys anew beside the requests, one reader at a time."""
+        if self._refresh is None or self._refresh.done():
+            self._refresh = asyncio.create_task(self._read_keys())
+
+    async def drain(self) -> None:
+        """Wait for what is in flight; called when the server stops."""
+        for queue in (self._decisions, self._fallbacks, self._memories):
+            await queue.drain()
+        if self._refresh is not None:
+            await self._refresh
+
+    async def _read_keys(self) -> None:
+        try:
+            await asyncio.to_thread(self.keys.refresh)
+        except Unavailable as error:
+            # Requests are refused by themselves once the keys in memory are too old.
+            _log.warning("keys were not read", code=error.code, part=error.part)
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self.runtime.clock, self._settings.http_deadline_ms)
+
+    async def _fall_back(self, arrivals: Sequence[Arrival], _deadline: Deadline) -> list[Verdict]:
+        return await self.runtime.engine.fall_back(arrivals)
+
+    def _count_batch(self, size: int) -> None:
+        self.runtime.metrics.observe("weir_batch_payments", size, door="http")
+
+
+def door_of(request: Request) -> Door:
+    """The door that ``api.app.build_app`` put on the application."""
+    door = request.app.state.door
+    assert isinstance(door, Door)
+    return door
