@@ -56,6 +56,9 @@ _LIMITS: Final = np.array([SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP], np.in
 # Own role of each slot: account, card, device, ip, merchant, beneficiary.
 _OWN_ROLE: Final = (0, 1, 2, 3, 4, 4)
 
+_NO_RECORD: Final = -(1 << 60)  # age of the first record of an empty tail
+_NEVER: Final = -(1 << 61)  # looks back less far than any tail
+
 # Distances: places are quantised to 1/65534 of a turn (180 degrees of latitude), at most
 # 0.4 km; the formula itself is within 1 mm of exact arithmetic on a sphere of this radius.
 _EARTH_KM: Final = 6371.0088
@@ -115,7 +118,7 @@ def _decode(
     held, limits = work.held, work.limits
     own = _OWN_ROLE[slot]
     seen = 0
-    first_age = -(1 << 60)
+    first_age = _NO_RECORD
     for at in range(span[0], span[1]):
         w1 = np.int64(words[at, 1])
         kind = w1 >> 10 & 31
@@ -123,7 +126,7 @@ def _decode(
             continue
         time = int(np.int64(words[at, 0]) | (w1 & 1023) << 32)
         age = now - time
-        if first_age == -(1 << 60):
+        if first_age == _NO_RECORD:
             first_age = age
         if age < -limits[0] or age >= limits[1]:
             continue
@@ -244,12 +247,13 @@ def _near_hour(times: Ints, chosen: Ints, hour: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _of_newest(op: int, field: int, held: Ints, chosen: Ints, facts: Ints) -> tuple[float, int]:
-    """Operations that look at one record; also how far back it lies (-1: not found)."""
+def _of_newest(row: Ints, held: Ints, chosen: Ints, facts: Ints) -> tuple[float, int]:
+    """Operations that look at one record; also how far back it lies, else the window."""
+    op, window, field = row[0], row[2], row[4]
     values = held[_BIT] if op == ops.NEWEST_AGE else held[field]
     at = _newest(values, held[_TIME], chosen)
     if at < 0:
-        return math.nan, -1
+        return math.nan, window
     depth = facts[ops.FACT_TIME] - held[_TIME, at]
     if op == ops.LAST_DIFFERS:
         return (1.0 if held[field, at] != facts[field] else 0.0), depth
@@ -285,10 +289,9 @@ def _over_tail(row: Ints, facts: Ints, work: _Work, n: int, generation: int) -> 
         op in (ops.SAME, ops.AT_MOST_OWN, ops.OLDEST_SAME_AGE, ops.LAST_DIFFERS, ops.DISTANCE)
         and facts[field] == missing
     ):
-        return math.nan, 0
+        return math.nan, _NEVER
     if op in (ops.NEWEST_AGE, ops.LAST_DIFFERS, ops.DISTANCE, ops.PLACE_AGE):
-        value, depth = _of_newest(op, field, held, chosen, facts)
-        return value, (window if depth == -1 else depth)
+        return _of_newest(row, held, chosen, facts)
     if op == ops.SPREAD:
         return _spread(held[field], chosen, work.limits[2]), window
     if op == ops.DISTINCT:
