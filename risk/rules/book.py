@@ -25,18 +25,22 @@ ACTIONS_WITH_EFFECT: Final = ("allow", "review", "block", "alert", "tag")
 RuleId = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{2,63}$")]
 ReasonCode = Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{2,47}$")]
 Sentence = Annotated[str, Meta(min_length=1, max_length=300)]
-ExampleValue = float | str | bool
+ExampleValue = int | float | str | bool
 Example = dict[str, ExampleValue]
 
 
-class Examples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Examples(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Values by name (the rest is missing) for which a rule must hit, and must not."""
 
     hits: tuple[Example, ...] = ()
     misses: tuple[Example, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rule(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One rule. ``id`` is for ever; a rename changes ``name`` and keeps the history.
 
     ``rollout_percent`` picks accounts by a stable hash. From ``expires_at`` (RFC 3339) on

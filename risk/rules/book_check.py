@@ -17,6 +17,13 @@ from risk.rules.syntax import NUMERIC, Node, Refused, Type
 
 _ANSWER: Final = {True: "hits", False: "misses", None: "is unknown (a value is missing)"}
 
+_FITTING: Final[dict[type, tuple[Type, ...]]] = {
+    bool: (Type.BOOLEAN,),
+    str: (Type.TEXT,),
+    int: (*NUMERIC, Type.TIME),
+    float: (*NUMERIC, Type.TIME),
+}
+
 
 def check_book(book: Book, schema: Schema, tables: Tables, now_ms: int) -> None:
     """Raises BadBook with every problem of ``book``; does nothing where there is none."""
@@ -33,11 +40,12 @@ def problems_of(book: Book, schema: Schema, tables: Tables, now_ms: int) -> Iter
     for rule in book.rules:
         if rule.state == "retired":
             continue  # kept for its history; its features may be gone
-        for line in _rule_problems(rule, schema, tables, now_ms):
+        for line in rule_problems(rule, schema, tables, now_ms):
             yield f"rule {rule.id}: {line}"
 
 
-def _rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
+def rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
+    """One line per problem of ``rule`` alone."""
     yield from _life_problems(rule, now_ms)
     try:
         tree = parse(rule.when)
@@ -104,13 +112,5 @@ def _value_problems(example: Example, schema: Schema) -> Iterator[str]:
             yield f"unknown name {name}" + (f"; did you mean {hint}?" if hint else "")
             continue
         wanted = types[name]
-        found = (
-            Type.BOOLEAN
-            if isinstance(value, bool)
-            else Type.TEXT
-            if isinstance(value, str)
-            else Type.NUMBER
-        )
-        fits = found is wanted or (found is Type.NUMBER and wanted in (*NUMERIC, Type.TIME))
-        if not fits:
+        if wanted not in _FITTING[type(value)]:
             yield f"{name} is a {wanted}, not {value!r}"

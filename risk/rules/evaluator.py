@@ -68,15 +68,15 @@ class CompiledBook:
     def evaluate(
         self,
         arrivals: Sequence[Arrival],
-        vectors: NDArray[np.float64],
-        scores: Sequence[float] | None,
+        matrix: NDArray[np.float64],
+        scores: Sequence[float | None],
     ) -> list[Findings]:
         """Findings for each arrival, in order.
 
-        ``vectors`` is (n, features of the schema), NaN where missing. ``scores`` is None
-        without a model. A rule that fails is reported in the findings and stops nothing.
+        ``matrix`` is (n, features of the schema), NaN where missing. A score is None without
+        a model. A rule that fails is reported in the findings and stops nothing.
         """
-        rows = self._layout.rows(arrivals, vectors, scores)
+        rows = self._layout.rows(arrivals, matrix, scores)
         return [
             self._findings(arrival, self._answers(row))
             for arrival, row in zip(arrivals, rows, strict=True)
@@ -132,16 +132,16 @@ class Layout:
     def rows(
         self,
         arrivals: Sequence[Arrival],
-        vectors: NDArray[np.float64],
-        scores: Sequence[float] | None,
+        matrix: NDArray[np.float64],
+        scores: Sequence[float | None],
     ) -> list[Row]:
         """One row per arrival: score, fields, features. Raises TypeError for no payment."""
-        known = [math.nan] * len(arrivals) if scores is None else scores
-        features = vectors.take(self._columns, axis=1).tolist()
+        features = matrix.take(self._columns, axis=1).tolist()
         rows: list[Row] = []
-        for arrival, score, own in zip(arrivals, known, features, strict=True):
+        for arrival, score, own in zip(arrivals, scores, features, strict=True):
             event = arrival.event
             if not isinstance(event, Payment):
                 raise TypeError(f"{event.kind} events are not judged")
-            rows.append([score, *[field.read(arrival, event) for field in self._fields], *own])
+            own_score = math.nan if score is None else score
+            rows.append([own_score, *[field.read(arrival, event) for field in self._fields], *own])
         return rows
