@@ -43,7 +43,9 @@ class Connection:
 
     def __init__(self, url: str, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> None:
         if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise BadConfiguration(f"WEIR_REDIS: {url!r} is not a redis:// or unix:// address")
+            raise BadConfiguration(
+                "WEIR_REDIS: the address must begin with redis://, rediss:// or unix://"
+            )
         self._redis: Any = Redis.from_url(
             url,
             decode_responses=False,
