@@ -107,12 +107,12 @@ class Judgement:
     """Turns claims into decision bytes. ``versions`` may be replaced between batches."""
 
     def __init__(self, constants: Constants, versions: Versions) -> None:
-        self._constants = constants
+        self.constants = constants
         self.versions = versions
 
     @property
     def rates_digest(self) -> str:
-        return self._constants.rates_digest
+        return self.constants.rates_digest
 
     def judge(self, claims: Sequence[Claim]) -> list[bytes]:
         """The decision of each claim, in order. One version judges the whole batch."""
@@ -143,7 +143,7 @@ class Judgement:
 
     def _matrix(self, claims: Sequence[Claim]) -> NDArray[np.float64]:
         """(n, features); a payment without features has a row of NaN."""
-        matrix = np.full((len(claims), len(self._constants.feature_names)), math.nan)
+        matrix = np.full((len(claims), len(self.constants.feature_names)), math.nan)
         for place, (_, seen) in enumerate(claims):
             if isinstance(seen, Claimed) and seen.vector is not None:
                 matrix[place] = seen.vector
@@ -178,9 +178,9 @@ class Judgement:
         }
 
     def _tell(self, row: NDArray[np.float64], contributions: Sequence[Contribution]) -> Reason:
-        names = self._constants.feature_names
+        names = self.constants.feature_names
         parts = [
-            f"{self._constants.feature_sentences[one.feature].rstrip('.')}"
+            f"{self.constants.feature_sentences[one.feature].rstrip('.')}"
             f" ({_plain(float(row[names.index(one.feature)]))})"
             for one in contributions[:3]
         ]
@@ -226,7 +226,7 @@ class Judgement:
 
     def _evidence(self, claim: Claim, ruling: Ruling, versions: Versions) -> Evidence:
         arrival, seen = claim
-        constants = self._constants
+        constants = self.constants
         vector = seen.vector if isinstance(seen, Claimed) else None
         return Evidence(
             event=msgspec.Raw(arrival.body),

@@ -1,0 +1,208 @@
+"""Puts the parts of a process together: the only module that knows every concrete class."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Literal
+
+from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
+from features.connection import Connection
+from features.keys import Keys
+from features.recovery import Recovery
+from features.redis_memory import RedisMemory
+from features.sweeper import Sweeper
+from features.vectors import vectors
+from models.follow import Follower
+from models.names import model_name
+from models.source import Catalogue, ModelSource
+from risk.domain.clock import Clock, SystemClock
+from risk.domain.errors import Unavailable
+from risk.domain.event import AnyEvent, Payment, Refund
+from risk.domain.money import ExchangeRates
+from risk.domain.observation import Receipt
+from risk.engine import Engine
+from risk.judgement import Constants, Judgement
+from risk.observability.metrics import Metrics
+from risk.observability.readiness import PartState
+from risk.policy import Policy
+from risk.rules.book_check import check_book
+from risk.rules.book_file import read_book
+from risk.rules.compiler import Tables
+from risk.rules.evaluator import CompiledBook
+from risk.rules.schema import Schema
+from risk.scheduler import Scheduler
+from risk.settings import Settings
+from risk.tables.load import RateTables, exchange_rates
+from streams.admin import ensure_topics
+from streams.publish import KafkaPublisher
+from streams.topics import LIVE_WORLD, Topics, redis_prefix
+from streams.truth import KafkaTruth
+
+LIBRARIES = ("lightgbm", "numba", "numpy")  # what may move a bit of a vector or a score
+SWEEP_EVERY_S = 2.0
+FOLLOW_EVERY_S = 2.0
+PART_ANSWERS_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A process's parts, connected. Made by ``build_runtime``."""
+
+    settings: Settings
+    topics: Topics
+    clock: Clock
+    rates: ExchangeRates
+    metrics: Metrics
+    memory: RedisMemory
+    publisher: KafkaPublisher
+    judgement: Judgement
+    engine: Engine
+    follower: Follower
+
+    @property
+    def live(self) -> bool:
+        """Whether the wall clock is the clock; in a replayed world event time is."""
+        return self.topics.world == LIVE_WORLD
+
+    async def decision_of(self, tenant: str, payment_id: str) -> bytes | None:
+        """The published bytes of a payment's decision, None where there is none."""
+        found = await self.memory.look_up(tenant, f"p:{payment_id}")
+        return await self.engine.find(found) if isinstance(found, Receipt) else None
+
+    async def parts(self) -> list[PartState]:
+        """The state of memory and model. Kafka is known to be there: the process joined it."""
+        scorer = self.follower.scorer
+        model = PartState("model", "ready")
+        if scorer is None:
+            model = PartState(
+                "model", "degraded", self.follower.refusal or "no model is registered"
+            )
+        return [await self._memory_part(), model]
+
+    async def _memory_part(self) -> PartState:
+        try:
+            async with asyncio.timeout(PART_ANSWERS_WITHIN_S):
+                await self.memory.look_up("main", "p:readiness")
+        except (Unavailable, TimeoutError) as error:
+            return PartState("redis", "down", str(error) or "it does not answer in time")
+        return PartState("redis", "ready")
+
+
+@asynccontextmanager
+async def build_runtime(
+    settings: Settings, process: Literal["api", "worker", "run"] = "worker"
+) -> AsyncIterator[Runtime]:
+    """Connect everything that ``settings`` names, and let go of it in reverse order.
+
+    Raises Unavailable where Kafka or Redis does not answer. A model that cannot be had is
+    not an error: decisions are then made without one, and say so.
+    """
+    topics = Topics(settings.world)
+    clock = SystemClock()
+    metrics = Metrics()
+    metrics.set("weir_build_info", 1, version=_version("weir"), process=process)
+    rates = exchange_rates(settings.rates, settings.base_currency)
+    async with AsyncExitStack() as stack:
+        await ensure_topics(settings.kafka, topics)
+        publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka, topics))
+        keys = Keys(redis_prefix(settings.world))
+        memory = await _memory(
+            stack, settings, keys, KafkaTruth(settings.kafka, topics, publisher), rates
+        )
+        follower = _follower(settings)
+        judgement = _judgement(rates, clock.now_ms())
+        engine = Engine(memory, judgement, publisher, metrics)
+        runtime = Runtime(
+            settings, topics, clock, rates, metrics, memory, publisher, judgement, engine, follower
+        )
+        scheduler = await stack.enter_async_context(Scheduler())
+        await _follow(runtime)
+        scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))
+        sweeper = Sweeper(memory, keys, publisher)
+        scheduler.every(SWEEP_EVERY_S, "sweep", lambda: _sweep(sweeper, runtime))
+        yield runtime
+
+
+async def _memory(
+    stack: AsyncExitStack,
+    settings: Settings,
+    keys: Keys,
+    truth: KafkaTruth,
+    rates: ExchangeRates,
+) -> RedisMemory:
+    connection = Connection(settings.redis)
+
+    tables = RateTables(settings.state, rates)
+
+    def to_base(event: AnyEvent, digest: str) -> int | None:
+        if isinstance(event, Payment | Refund):
+            return tables.of(digest).to_base(event.amount_minor, event.currency)
+        return None
+
+    recovery = Recovery(connection, keys, truth, to_base)
+    memory = RedisMemory(connection, keys, vectors, recovery, rates.digest())
+    stack.push_async_callback(memory.close)
+    await memory.open()
+    return memory
+
+
+def _follower(settings: Settings) -> Follower:
+    catalogue = Catalogue(FEATURE_NAMES, catalogue_digest())
+    source = ModelSource(
+        settings.mlflow, model_name(settings.world), settings.state / "cache" / "models", catalogue
+    )
+    return Follower(source, settings.model_alias)
+
+
+def _judgement(rates: ExchangeRates, now_ms: int) -> Judgement:
+    """The judgement with the book and the policy that ship; the model joins when it is there."""
+    constants = Constants(
+        feature_names=FEATURE_NAMES,
+        feature_sentences={spec.name: spec.sentence for spec in CATALOGUE},
+        catalogue_digest=catalogue_digest(),
+        rates_digest=rates.digest(),
+        engine=f"weir {_version('weir')}",
+        libraries={name: _version(name) for name in LIBRARIES},
+    )
+    schema, tables = Schema.of(CATALOGUE), Tables(rates)
+    with as_file(files("risk.rules") / "starter_book.yaml") as path:
+        book = read_book(path)
+    check_book(book, schema, tables, now_ms)
+    rules = CompiledBook(book, schema, tables)
+    return Judgement(constants, constants.versions(None, rules, Policy()))
+
+
+async def _follow(runtime: Runtime) -> None:
+    """Look where the alias points; judge with what serves then."""
+    try:
+        await asyncio.to_thread(runtime.follower.check)
+    except Unavailable:
+        if runtime.follower.scorer is None:
+            runtime.metrics.set("weir_model_loaded", 0)
+        return
+    finally:
+        _swap(runtime)
+
+
+def _swap(runtime: Runtime) -> None:
+    judgement, scorer = runtime.judgement, runtime.follower.scorer
+    held = judgement.versions
+    if scorer is not held.scoring:
+        judgement.versions = judgement.constants.versions(scorer, held.rules, held.policy)
+    runtime.metrics.set("weir_model_loaded", 0 if scorer is None else 1)
+
+
+async def _sweep(sweeper: Sweeper, runtime: Runtime) -> None:
+    runtime.metrics.set("weir_epoch", runtime.memory.epoch)
+    swept = await sweeper.sweep(runtime.clock.now_ms())
+    runtime.metrics.count("weir_sweeper_total", swept.decisions, kind="decision")
+    runtime.metrics.count("weir_sweeper_total", swept.claims, kind="ledger")
+
+
+def _version(distribution: str) -> str:
+    return importlib.metadata.version(distribution)
