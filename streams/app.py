@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from faust.types import TP
@@ -16,7 +16,7 @@ from faust.types import TP
 from streams.agents import decisions, events, labels
 from streams.batch import Batch, Handler
 from streams.topics import Topics
-from streams.transport import BatchSchema, BatchTransport
+from streams.transport import BatchConsumer, BatchSchema, BatchTransport
 from streams.watchdog import Watchdog
 
 STOP_WITHIN_S: Final = 9.0
@@ -47,7 +47,7 @@ class WorkerConfig:
         return self.group if world == "live" else f"{self.group}.{world}"
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]  # Faust has no types
+class WorkerApp(faust.App):
     """A Faust app on the batch transport."""
 
     urgent_topics: frozenset[str] = frozenset()
@@ -61,6 +61,11 @@ class WorkerApp(faust.App):  # type: ignore[misc]  # Faust has no types
         return BatchTransport(urls, self, urgent_topics=self.urgent_topics)
 
 
+def batch_consumer(app: WorkerApp) -> BatchConsumer:
+    """The app's consumer, by its own type."""
+    return cast("BatchConsumer", app.consumer)
+
+
 class _Confirming:
     """A handler inside the watchdog's sight, that confirms a batch when it is done."""
 
@@ -72,7 +77,7 @@ class _Confirming:
     async def handle(self, batch: Batch) -> None:
         self._watchdog.begin(batch.topic, batch.partition)
         await self._handler.handle(batch)
-        await self._app.consumer.confirm(batch)
+        await batch_consumer(self._app).confirm(batch)
         self._watchdog.end(batch.topic, batch.partition)
 
 
@@ -132,7 +137,7 @@ async def run_app(app: WorkerApp, watchdog: Watchdog, stop: asyncio.Event) -> bo
     watchdog.start()
     try:
         await app.start()
-        await app.wait(stop)
+        await app.wait(stop.wait())
         crashed = bool(app.crashed)
         watchdog.stopping(STOP_WITHIN_S)
         await app.stop()
@@ -148,7 +153,7 @@ def lag(app: WorkerApp) -> int:
     """
     if app.rebalancing or not app.started:
         return 0
-    committed: Mapping[TP, int | None] = dict(app.consumer._committed_offset)
+    committed: Mapping[TP, int | None] = dict(batch_consumer(app)._committed_offset)
     ends: Iterable[tuple[TP, int | None]] = list(app.monitor.tp_end_offsets.items())
     return sum(max(0, (end or 0) - (committed.get(tp) or 0)) for tp, end in ends if tp in committed)
 

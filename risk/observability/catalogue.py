@@ -85,7 +85,8 @@ METRICS: Final[dict[str, MetricSpec]] = {
     ),
     "weir_remembered_total": _counter("Remembered events published.", door=DOORS),
     "weir_dead_letters_total": _counter(
-        "Events refused at the stream door, by error.", error=tuple(EVENT_ERRORS)
+        "Events refused at the stream door, by error.",
+        error=(*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR"),
     ),
     "weir_late_total": _counter("Events sent to the late topic."),
     "weir_rule_errors_total": _counter("Rules that failed; an allow became a review."),
