@@ -12,29 +12,46 @@ from pathlib import Path
 
 import pytest
 
+from risk.cli.__main__ import prepare_environment
 from risk.local.kafka import KafkaServer
 from risk.local.mlflow import MlflowServer
+from risk.local.parts import jar_cache as jar_cache_of
 from risk.local.redis import RedisServer
 from risk.local.server import Server
 from risk.settings import Settings
 
 EXTERNAL = "WEIR_EXTERNAL_DATA"
+# Run only when the marker is asked for, as `make soak` and `make chaos` do.
+LONG = {"soak", "chaos"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(Settings().state / "cache" / "numba"))
+    prepare_environment()
     named = os.environ.get(EXTERNAL)
     if named and not (config.rootpath / named).is_dir():
         raise pytest.UsageError(f"{EXTERNAL} names {named}, which is not a folder")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_long(config, items)
     if os.environ.get(EXTERNAL):
         return
     not_run = pytest.mark.skip(reason=f"not run: {EXTERNAL} is not given")
     for item in items:
         if item.get_closest_marker("external"):
             item.add_marker(not_run)
+
+
+def _leave_out_long(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.option.markexpr
+    long = [
+        item
+        for item in items
+        if any(m.name in LONG and m.name not in asked for m in item.iter_markers())
+    ]
+    if long:
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +63,7 @@ def external_data(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def jar_cache() -> Path:
     """Where the Kafka jars are kept between runs: the cache of the state folder."""
-    return Settings().state / "cache" / "maven"
+    return jar_cache_of(Settings().state)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ class Child:
         deadline = Deadline(SystemClock(), int(within_s * 1000))
         while not answers():
             if not self.running:
-                raise Unavailable(name, f"ended with code {self.exit_code}: {log_tail(log)}")
+                raise Unavailable(name, f"ended with code {self.stop()}: {log_tail(log)}")
             if deadline.spent():
                 self.stop()
                 raise Unavailable(name, f"not ready in {within_s:.0f} s: {log_tail(log)}")
