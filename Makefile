@@ -1,0 +1,86 @@
+# Weir: `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint format types imports tests-with-coverage e2e bench soak chaos contracts clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+# Percent of lines and branches that the whole suite must reach; 0 only reports.
+COVERAGE ?= 0
+# Python finds our packages by their installation, never by the folder it was started in.
+export PYTHONSAFEPATH := 1
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Build .venv from the hashed lock, fetch Kafka, compile the kernel
+	@$(BIN)/weir setup
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=""; for name in python3.12 python3.11 python3 python; do \
+	  command -v $$name >/dev/null || continue; \
+	  $$name -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	    2>/dev/null && { python=$$name; break; }; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Weir needs Python 3.11 or 3.12 with venv on PATH." >&2; \
+	  echo "  Debian, Ubuntu: apt-get install python3 python3-venv" >&2; \
+	  echo "  macOS: brew install python@3.12" >&2; exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] && $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || $$python -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## Start everything and send payments; ARGS="--seconds 30 --rate 300"
+	@$(BIN)/weir run $(ARGS)
+
+test: setup ## Run the tests; ARGS="-k money"
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types imports tests-with-coverage ## Lint, types, import contracts, tests with coverage
+
+lint: $(STAMP) ## Style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: $(STAMP) ## Rewrite files in the house format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+types: $(STAMP) ## mypy --strict, tests included
+	@$(BIN)/mypy
+
+imports: $(STAMP) ## Who may import whom
+	@$(BIN)/lint-imports
+
+tests-with-coverage: setup
+	@$(BIN)/coverage erase
+	@status=0; $(BIN)/coverage run -m pytest $(ARGS) || status=$$?; \
+	$(BIN)/coverage combine --quiet || true; \
+	$(BIN)/coverage report --format=total > $(VENV)/coverage-total || true; \
+	echo "coverage: $$(cat $(VENV)/coverage-total) % of lines and branches (asked: $(COVERAGE) %)"; \
+	[ $$status -eq 0 ] || exit $$status; \
+	$(BIN)/coverage report --fail-under=$(COVERAGE) > $(VENV)/coverage-report || { cat $(VENV)/coverage-report; exit 1; }
+
+e2e: setup ## The whole of it, on real parts
+	@$(BIN)/pytest -m "services or fault" $(ARGS)
+
+bench: setup ## The canonical benchmark
+	@PYTHONPATH=. $(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup ## Long run under load
+	@$(BIN)/pytest -m soak $(ARGS)
+
+chaos: setup ## Long run under kills
+	@$(BIN)/pytest -m chaos $(ARGS)
+
+contracts: setup ## Rewrite JSON Schema, OpenAPI and AsyncAPI texts
+	@$(BIN)/weir contracts $(ARGS)
+
+clean: ## Remove the environment and tool caches; the state folder stays
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
