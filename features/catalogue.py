@@ -38,8 +38,9 @@ CATALOGUE: Final[tuple[FeatureSpec, ...]] = tuple(
     spec for family in FAMILIES.values() for spec in family
 )
 FEATURE_NAMES: Final[tuple[str, ...]] = tuple(spec.name for spec in CATALOGUE)
+_BY_NAME: Final = {spec.name: spec for spec in CATALOGUE}
 
-if len(set(FEATURE_NAMES)) != len(FEATURE_NAMES):
+if len(_BY_NAME) != len(FEATURE_NAMES):
     raise ValueError("two features have one name")
 
 
@@ -58,8 +59,4 @@ def catalogue_digest() -> str:
 
 def feature(name: str) -> FeatureSpec:
     """The declaration of ``name``; KeyError for an unknown one."""
-    return CATALOGUE[FEATURE_NAMES.index(name)] if name in FEATURE_NAMES else _unknown(name)
-
-
-def _unknown(name: str) -> FeatureSpec:
-    raise KeyError(name)
+    return _BY_NAME[name]

@@ -59,8 +59,9 @@ _OWN_ROLE: Final = (0, 1, 2, 3, 4, 4)
 _NO_RECORD: Final = -(1 << 60)  # age of the first record of an empty tail
 _NEVER: Final = -(1 << 61)  # looks back less far than any tail
 
-# Distances: places are quantised to 1/65534 of a turn (180 degrees of latitude), at most
-# 0.4 km; the formula itself is within 1 mm of exact arithmetic on a sphere of this radius.
+# Distances on a sphere of this radius. Places in records are rounded down to 1/65534 of their
+# range, at most 0.7 km; between such places the result is right to 1 mm, and to 1 m from
+# 19,000 km on, where the haversine formula itself loses digits.
 _EARTH_KM: Final = 6371.0088
 _TURN_STEPS: Final = 65534
 _HALF_PI: Final = math.pi / 2.0

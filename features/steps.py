@@ -22,6 +22,7 @@ WINDOWS_MS: Final = {
     "7d": 7 * _DAY_MS,
     "30d": HORIZON_MS,
 }
+INPUTS: Final = {"fact": 0, "divide": 2, "subtract": 2, "is_zero": 1, "seconds": 1, "per_hour": 2}
 SPENDING: Final = ("payment", "transfer", "withdrawal")  # attempts that take money out
 
 
@@ -61,6 +62,12 @@ class Step:
             raise ValueError(f"unknown operation {self.operation!r}")
         if self.field and self.field not in FACTS:
             raise ValueError(f"unknown field {self.field!r}")
+        if len(self.inputs) != INPUTS.get(self.operation, 0):
+            raise ValueError(f"{self.operation} needs {INPUTS.get(self.operation, 0)} inputs")
+        if (self.past is None) != (self.operation in INPUTS):
+            raise ValueError(f"{self.operation} needs the past of an entity, or must not have it")
+        if self.operation == "distinct" and self.field == "amount":
+            raise ValueError("distinct amounts are not kept")
         if self.past is not None:
             if self.past.entity not in SLOTS:
                 raise ValueError(f"no log of {self.past.entity!r} exists")

@@ -1,0 +1,53 @@
+"""Distances against the library's trigonometry; the cache; empty input."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from features import kernel
+from features.records import facts
+from tests.support.feature_oracle import haversine_km
+from tests.support.print_vectors import payment as a_payment
+
+ROOT = Path(__file__).parents[2]
+angles = st.integers(1, 65535)
+
+
+@given(angles, angles, angles, angles)
+@example(1, 1, 65535, 1)
+@example(1, 1, 65535, 32768)
+@example(32768, 1, 32768, 32768)
+@example(32768, 1, 32768, 65535)
+@example(40000, 20000, 40000, 20001)
+def test_distances_are_as_exact_as_the_kernel_says(
+    lat: int, lon: int, other_lat: int, other_lon: int
+) -> None:
+    of = facts(a_payment(random.Random(1), 1, 10**12), "payment", 1)
+    theirs = haversine_km(of._replace(lat=lat, lon=lon), of._replace(lat=other_lat, lon=other_lon))
+    ours = kernel.distance_km(lat, lon, other_lat, other_lon)
+    assert math.isclose(ours, theirs, rel_tol=0, abs_tol=1e-6 if theirs < 19_000 else 1e-3)
+    assert kernel.distance_km(other_lat, other_lon, lat, lon) == ours
+
+
+def test_the_same_place_is_at_no_distance_and_the_date_line_is_no_wall() -> None:
+    assert kernel.distance_km(40000, 20000, 40000, 20000) == 0.0
+    assert kernel.distance_km(40000, 1, 40000, 65535) == 0.0
+
+
+def test_the_cache_goes_where_it_is_told(tmp_path: Path) -> None:
+    program = "from features.kernel import warm; warm()"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        check=True,
+    )
+    assert list(tmp_path.rglob("kernel.evaluate*.nbi"))
