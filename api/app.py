@@ -52,5 +52,4 @@ def build_app(runtime: Runtime, settings: Settings, keys: KeyRing | None = None)
     for routes in (decisions, events, health, metrics, reference):
         routes.register(app)
     auth.check_declared(app)
-    runtime.metrics.set("weir_build_info", 1, version=app.version, process="api")
     return app

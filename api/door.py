@@ -54,23 +54,15 @@ class Door:
 
         Raises PayloadMismatch where the id was decided with other content.
         """
-        started_s = self.runtime.clock.monotonic_s()
+        clock, metrics = self.runtime.clock, self.runtime.metrics
+        started_s = clock.monotonic_s()
         try:
             verdict = await self._decisions.submit(arrival, self._deadline())
         except (Unavailable, DeadlineExceeded):
-            verdict = await self._fallbacks.submit(
-                arrival, Deadline(self.runtime.clock, FALLBACK_MS)
-            )
-        metrics = self.runtime.metrics
+            verdict = await self._fallbacks.submit(arrival, Deadline(clock, FALLBACK_MS))
         if verdict.mismatch:
-            metrics.count("weir_mismatches_total", door="http")
             raise PayloadMismatch(arrival.event.id)
-        metrics.count("weir_decisions_total", door="http", outcome=verdict.outcome.value)
-        metrics.observe(
-            "weir_decision_seconds",
-            self.runtime.clock.monotonic_s() - started_s,
-            door="http",
-        )
+        metrics.observe("weir_decision_seconds", clock.monotonic_s() - started_s, door="http")
         return verdict
 
     async def remember(self, arrival: Arrival) -> None:
@@ -78,11 +70,10 @@ class Door:
 
         Raises PayloadMismatch; Unavailable or DeadlineExceeded where the caller must retry.
         """
-        metrics = self.runtime.metrics
         if not await self._memories.submit(arrival, self._deadline()):
-            metrics.count("weir_mismatches_total", door="http")
+            self.runtime.metrics.count("weir_mismatches_total", door="http")
             raise PayloadMismatch(arrival.event.id)
-        metrics.count("weir_remembered_total", door="http")
+        self.runtime.metrics.count("weir_remembered_total", door="http")
 
     def refresh_keys(self) -> None:
         """Read the keys anew beside the requests, one reader at a time."""
@@ -107,7 +98,12 @@ class Door:
         return Deadline(self.runtime.clock, self._settings.http_deadline_ms)
 
     async def _fall_back(self, arrivals: Sequence[Arrival], _deadline: Deadline) -> list[Verdict]:
-        return await self.runtime.engine.fall_back(arrivals)
+        verdicts = await self.runtime.engine.fall_back(arrivals)
+        for verdict in verdicts:
+            outcome = verdict.outcome.value
+            self.runtime.metrics.count("weir_decisions_total", door="http", outcome=outcome)
+            self.runtime.metrics.count("weir_degraded_total", door="http", step="fallback")
+        return verdicts
 
     def _count_batch(self, size: int) -> None:
         self.runtime.metrics.observe("weir_batch_payments", size, door="http")

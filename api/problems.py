@@ -27,7 +27,9 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "UNAUTHENTICATED": (
         401, "A key is needed.", "Send `Authorization: Bearer KEY`; `weir keys create` makes one.",
     ),
-    "FORBIDDEN": (403, "This key may not do that.", "Make a key with the scope named."),
+    "FORBIDDEN": (
+        403, "This key may not do that.", "Make a key with the scope that the detail names.",
+    ),
     "FOREIGN_TENANT": (
         403, "The event names another tenant than the key.", "Use a key of that tenant.",
     ),

@@ -42,6 +42,8 @@ HistogramName = Literal[
 ]
 
 DOORS: Final = get_args(Door)
+# Beside what decoding refuses: content that changed, and three failures of the engine.
+DEAD_LETTER_CODES: Final = (*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR")
 OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 # What answers when the deadline (2 s over HTTP, 30 s on the stream) has passed is another
 # matter than a slow answer, so both deadlines are edges of buckets.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Row, insert, or_, select, update
 
-from risk.keys import SCOPES, ApiKey
-from risk.storage.sql import connection
+from risk.keys import LIFETIME_MS_DEFAULT, RATE_PER_S_DEFAULT, SCOPES, ApiKey, make_key
+from risk.secret import load_secret
+from risk.settings import Settings
+from risk.storage.sql import connection, open_store
 from risk.storage.tables import API_KEYS
 
 
@@ -59,6 +62,37 @@ class SqlKeyStore:
                     .where(API_KEYS.c.key_id == key_id, or_(last.is_(None), last < at_ms))
                     .values(last_used_at_ms=at_ms)
                 )
+
+
+def create_key(
+    settings: Settings,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    now_ms: int,
+    tenant: str = "main",
+    lifetime_ms: int = LIFETIME_MS_DEFAULT,
+    rate_per_s: int = RATE_PER_S_DEFAULT,
+) -> tuple[ApiKey, str]:
+    """Make and store a key; the token is returned once and never again.
+
+    Raises BadConfiguration as ``risk.keys.make_key`` and ``risk.secret.load_secret``.
+    """
+    key, token = make_key(
+        secret=load_secret(settings),
+        tenant=tenant,
+        name=name,
+        scopes=scopes,
+        now_ms=now_ms,
+        lifetime_ms=lifetime_ms,
+        rate_per_s=rate_per_s,
+    )
+    engine = open_store(settings)
+    try:
+        SqlKeyStore(engine).add(key)
+    finally:
+        engine.dispose()
+    return key, token
 
 
 def _key(row: Row[Any]) -> ApiKey:

@@ -1,0 +1,74 @@
+"""POST /v1/events: remembered, published, then accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from risk.domain.times import rfc3339
+from tests.support.http import Site
+
+URL = "/v1/events"
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def login(site: Site, **change: Any) -> dict[str, Any]:
+    at = rfc3339(site.runtime.clock.now_ms())
+    return {"type": "login", "id": "l1", "account": "acc_1", "occurred_at": at} | change
+
+
+async def test_an_event_is_accepted_when_published(site: Site) -> None:
+    answer = await site.client.post(URL, json=login(site), headers=site.key("events"))
+    assert answer.status_code == 202
+    assert answer.json() == {"id": "l1", "type": "login"}
+    assert site.engine.published == [b"ledger"]
+    assert site.runtime.metrics.value("weir_remembered_total", door="http") == 1
+
+
+async def test_again_changes_nothing(site: Site) -> None:
+    key = site.key("events")
+    event = login(site)
+    for _ in range(3):
+        assert (await site.client.post(URL, json=event, headers=key)).status_code == 202
+    assert len(site.engine.published) == 1
+
+
+async def test_other_content_is_a_conflict(site: Site) -> None:
+    key = site.key("events")
+    event = login(site)
+    await site.client.post(URL, json=event, headers=key)
+    answer = await site.client.post(URL, json=event | {"succeeded": False}, headers=key)
+    assert answer.status_code == 202, "a failed login is an event of its own"
+    answer = await site.client.post(URL, json=event | {"device": "d2"}, headers=key)
+    assert (answer.status_code, answer.json()["code"]) == (409, "PAYLOAD_MISMATCH")
+    assert site.runtime.metrics.value("weir_mismatches_total", door="http") == 1
+
+
+async def test_a_scored_type_is_sent_to_decisions(site: Site) -> None:
+    answer = await site.client.post(URL, json=site.payment(), headers=site.key("events"))
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["pointer"]) == (422, "SCORED_TYPE", "/type")
+    assert "/v1/decisions" in body["operator"]
+
+
+async def test_labels_may_be_late_but_not_from_the_future(site: Site) -> None:
+    now_ms = site.runtime.clock.now_ms()
+    label = {
+        "type": "label", "id": "lab1", "payment_id": "pay_1", "label": "chargeback",
+        "occurred_at": rfc3339(now_ms - 60 * DAY_MS), "known_at": rfc3339(now_ms),
+    }  # fmt: skip
+    key = site.key("events")
+    assert (await site.client.post(URL, json=label, headers=key)).status_code == 202
+    label |= {"id": "lab2", "known_at": rfc3339(now_ms + DAY_MS)}
+    answer = await site.client.post(URL, json=label, headers=key)
+    assert (answer.json()["code"], answer.json()["pointer"]) == ("INVALID_TIME", "/known_at")
+
+
+async def test_when_a_part_is_down_the_caller_must_retry(site: Site) -> None:
+    key = site.key("events")
+    site.engine.down = True
+    answer = await site.client.post(URL, json=login(site), headers=key)
+    assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+    assert "10.1.2.3" not in answer.text
+    site.engine.down = False
+    assert (await site.client.post(URL, json=login(site), headers=key)).status_code == 202
