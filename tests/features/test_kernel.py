@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features import kernel
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 angles = st.integers(1, 65535)
 
 
+@settings(deadline=None)
 @given(angles, angles, angles, angles)
 @example(1, 1, 65535, 1)
 @example(1, 1, 65535, 32768)
