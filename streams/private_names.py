@@ -24,7 +24,7 @@ METHODS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "_add_gap": ("tp", "offset_from", "offset_to"),
         "_new_offset": ("tp",),
         "_commit_offsets": ("offsets", "start_new_transaction"),
-        "_to_message": ("tp", "record"),
+        "_seek": ("partition", "offset"),
         "on_buffer_full": ("tp",),
         "on_buffer_drop": ("tp",),
         "resume_partitions": ("tps",),
