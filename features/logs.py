@@ -103,6 +103,8 @@ class Log:
 
     def seen(self, sequence: int) -> bytes | None:
         """The records that the event at ``sequence`` may see; None where they are lost."""
+        if sequence == 0:
+            return b""
         start = tail_from(sequence)
         if self.following <= sequence or start < fold_at(self.following):
             return None

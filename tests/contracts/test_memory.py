@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -157,7 +157,7 @@ async def test_remembered_events_leave_records_and_get_no_vector(memory: EitherM
 
 
 async def test_a_payment_its_outcome_and_its_label_may_share_an_id(memory: EitherMemory) -> None:
-    fields = {"id": "x1", "payment_id": "x1", "account": "a1"}
+    fields: dict[str, Any] = {"id": "x1", "payment_id": "x1", "account": "a1"}
     seen = await memory.observe(
         [
             arrival(id="x1", account="a1"),
@@ -203,6 +203,8 @@ async def test_a_tail_ends_at_its_cap_and_a_late_retry_is_lost(memory: EitherMem
     await memory.observe([payment(number) for number in range(2000, 2000 + TAIL_CAP)])
     (lost,) = await memory.observe([payment(TAIL_CAP + 10)])
     assert lost == Lost(seen.positions[0], seen.positions)
+    # Who saw nothing at first still knows exactly what that was.
+    assert sequences(await claim(memory, 0)) == [0, 0]
 
 
 async def test_many_small_batches_hold_the_same_as_one(memory: EitherMemory) -> None:
