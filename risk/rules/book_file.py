@@ -7,6 +7,7 @@ plain decimal numbers and ``true``/``false`` are other than text.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a key is not plain text", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value} stands twice", problem_mark=key.start_mark
@@ -60,7 +65,7 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^-?(0|[1-9][0-9]{0,17})$"), list("-0123456789")
 )
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^-?[0-9]{1,17}\.[0-9]{1,17}$"), list("-0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"^-?[0-9]{1,400}\.[0-9]{1,400}$"), list("-0123456789")
 )
 
 
@@ -76,7 +81,13 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
+def _decimal(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    text = format(Decimal(repr(value)), "f")  # the loader reads no exponents
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text if "." in text else f"{text}.0")
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(float, _decimal)
 
 
 def read_book(path: Path) -> Book:

@@ -237,9 +237,12 @@ class _Builder:
         return ast.Subscript(_load(_ROW), ast.Constant(self._slots[name]), ast.Load())
 
     def _constant(self, value: object) -> ast.expr:
-        name = f"constant_{len(self.constants)}"
         if isinstance(value, float | int):
             return ast.Constant(value)
+        for name, known in self.constants.items():
+            if known == value:  # a condition is built twice, as held and as failed
+                return _load(name)
+        name = f"constant_{len(self.constants)}"
         self.constants[name] = value
         return _load(name)
 
