@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from api import auth, problems
+from api.contract import bare_app
 from api.door import Door
-from api.routes import decisions, events, health, metrics, reference
 from api.runtime import Runtime
 from risk.keys import KeyRing
 from risk.secret import load_secret
@@ -38,18 +37,8 @@ def build_app(runtime: Runtime, settings: Settings, keys: KeyRing | None = None)
         if store is not None:
             store.dispose()
 
-    app = FastAPI(
-        title="Weir",
-        version=version("weir"),
-        openapi_url=None,  # the routes of api.routes.reference serve both, without other hosts
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lifespan,
-    )
+    app = bare_app(lifespan)
     app.state.door = door
     problems.install(app, runtime.metrics)
-    for routes in (decisions, events, health, metrics, reference):
-        routes.register(app)
     auth.check_declared(app)
     return app

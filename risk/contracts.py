@@ -12,12 +12,23 @@ import msgspec
 from risk.domain.codes import COUNTRIES, CURRENCIES
 from risk.domain.decision import DECISION_VERSION, Decision, LedgerRecord
 from risk.domain.event import SCHEMA_VERSION, AnyEvent, RememberedEvent, ScoredEvent
+from risk.domain.limits import IDENTIFIER_CHARS_MAX
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 # What looks_like_card_number refuses, as far as ASCII goes.
 CARD_NUMBER: Final = "^[ -]*(?:[0-9][ -]*){13,19}$"
-_CODES: Final[dict[str, Schema]] = {
+_SHARED: Final[dict[str, Schema]] = {
+    "Identifier": {
+        "title": "Identifier",
+        "description": "Opaque text; all-digit text of 13 to 19 digits is refused, because it "
+        "could be a card number. Put a prefix before raw numbers.",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": IDENTIFIER_CHARS_MAX,
+        "pattern": "^[^\u0000-\u001f\u007f]+$",
+        "not": {"pattern": CARD_NUMBER},
+    },
     "Currency": {"title": "Currency", "description": "ISO 4217.", "enum": list(CURRENCIES)},
     "Country": {
         "title": "Country", "description": "ISO 3166-1 alpha-2.", "enum": list(COUNTRIES),
@@ -27,6 +38,7 @@ _CODE_FIELDS: Final = {
     "currency": "Currency", "country": "Country", "card_country": "Country",
     "ip_country": "Country",
 }  # fmt: skip
+_IDENTIFIER_MARK: Final = "all-digit text of 13 to 19 digits is refused"
 _POSITION_FIELDS: Final = ("kind", "identifier", "incarnation", "base", "sequence", "tail_from")
 
 
@@ -49,8 +61,8 @@ def components(ref_prefix: str) -> tuple[dict[str, Schema], dict[str, Schema]]:
     for name, schema in found.items():
         if name in ("Decision", "Evidence", "LedgerRecord"):
             _say_what_raw_bytes_are(schema)
-    roots = {name: _plain(schema) for name, schema in zip(named, schemas, strict=True)}
-    return roots, {**found, **deepcopy(_CODES)}
+    roots = {name: _plain(schema, ref_prefix) for name, schema in zip(named, schemas, strict=True)}
+    return roots, {**found, **deepcopy(_SHARED)}
 
 
 def event_schema() -> Schema:
@@ -122,7 +134,7 @@ def _references(node: object) -> set[str]:
 
 def _tidy(name: str, schema: Schema, ref_prefix: str) -> Schema:
     """A definition of msgspec with what it cannot say: codes, constants, card numbers."""
-    tidied: Schema = _plain(schema)
+    tidied: Schema = _plain(schema, ref_prefix)
     properties = tidied.get("properties", {})
     for field, of in _CODE_FIELDS.items():
         if field in properties:
@@ -140,26 +152,22 @@ def _coded(field: Schema, code: Schema) -> Schema:
     return {**field, "anyOf": [code, {"type": "null"}]}
 
 
-def _plain(node: Any) -> Any:
-    """``node`` with one-line descriptions, ``const`` for single values, no card numbers."""
+def _plain(node: Any, ref_prefix: str) -> Any:
+    """``node`` with one-line descriptions, ``const`` for single values, shared identifiers."""
     if isinstance(node, list):
-        return [_plain(child) for child in node]
+        return [_plain(child, ref_prefix) for child in node]
     if not isinstance(node, dict):
         return node
-    plain = {key: _plain(child) for key, child in node.items()}
+    if _IDENTIFIER_MARK in str(node.get("description")) and node.get("type") == "string":
+        return {"$ref": f"{ref_prefix}Identifier"}
+    plain = {key: _plain(child, ref_prefix) for key, child in node.items()}
     if isinstance(plain.get("description"), str):
         text = inspect.cleandoc(plain["description"]).replace("``", "`")
         plain["description"] = " ".join(text.split())
     values = plain.get("enum")
     if isinstance(values, list) and len(values) == 1:
         plain["const"] = plain.pop("enum")[0]
-    if _is_identifier(plain):
-        plain["not"] = {"pattern": CARD_NUMBER}
     return plain
-
-
-def _is_identifier(schema: Schema) -> bool:
-    return "all-digit text of 13 to 19 digits is refused" in str(schema.get("description"))
 
 
 def _say_what_raw_bytes_are(schema: Schema) -> None:
