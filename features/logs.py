@@ -130,6 +130,9 @@ class Log:
         at = (sequence - self.first) * RECORD_BYTES
         if self.records[at : at + RECORD_BYTES] == HOLE_RECORD:
             self.records[at : at + RECORD_BYTES] = record
+        # What is missing in front reads as holes anyway.
+        while self.records.startswith(HOLE_RECORD):
+            self.trim(self.first + 1)
 
     def trim(self, keep: int) -> None:
         """Drop what is before ``keep``: no retry may ask for it any more."""

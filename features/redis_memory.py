@@ -173,7 +173,8 @@ class RedisMemory:
         await self._connection.run(script, [self._keys.epoch, self._keys.pending, *event_keys])
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Stop a recovery that is under way, and close the connections."""
+        await self._recovery.close()
         await self._connection.close()
 
     def _script(self, name: str) -> Script:

@@ -178,5 +178,9 @@ async def opened(
 ) -> Node:
     """A node that has joined its epoch, in a world of its own unless ``prefix`` is given."""
     node = Node(Connection(url), prefix or new_prefix(), truth or LocalTruth(), lock_ms)
-    await node.memory.open()
+    try:
+        await node.memory.open()
+    except BaseException:
+        await node.close()
+        raise
     return node
