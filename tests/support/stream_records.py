@@ -6,6 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from risk.domain.decision import Decision, Digests, Evidence, encode_decision
+from risk.domain.decoding import decode_event
+from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
 from streams.batch import Batch
 
@@ -44,3 +49,39 @@ def batch(*values: bytes | None, first: int = 100, timestamp: int = NOW_MS) -> B
     """A batch of records with consecutive offsets."""
     records = [Raw(first + step, value, timestamp=timestamp) for step, value in enumerate(values)]
     return Batch(EVENTS, 3, 1, first, records)
+
+
+def decision(payment_id: str, outcome: Outcome = Outcome.BLOCK, **fields: Any) -> bytes:
+    """The bytes of a decision on a payment."""
+    body = decode_event(payment(payment_id, **fields)).body
+    none = Digests(catalogue="", model="", calibration="", book="", lists="", policy="", rates="")
+    evidence = Evidence(
+        event=msgspec.Raw(body),
+        fingerprint="",
+        door="stream",
+        arrived_at=rfc3339(NOW_MS),
+        vector=None,
+        inexact=[],
+        positions=[],
+        features_lost=None,
+        digests=none,
+        rule_errors=[],
+        engine="test",
+        libraries={},
+    )
+    return encode_decision(
+        Decision(
+            payment_id=payment_id,
+            tenant="main",
+            outcome=outcome,
+            score=0.9,
+            reasons=[],
+            rule_hits=[],
+            expected_cost=None,
+            degraded=[],
+            authoritative=True,
+            decided_at=rfc3339(NOW_MS + 20),
+            expires_at=rfc3339(NOW_MS + 900_000),
+            evidence=evidence,
+        )
+    )
