@@ -60,8 +60,8 @@ class _Checker:
     def condition(self, node: Node) -> None:
         """``node`` must be a condition."""
         found = self._type(node)
-        if found not in (None, Type.BOOLEAN):
-            self._report(node.at, f"a {found} stands alone", _A_CONDITION)
+        if found is not None and found is not Type.BOOLEAN:
+            self._report(node.at, f"{_a(found)} stands alone", _A_CONDITION)
 
     def _report(self, at: int, message: str, expected: str = "", suggestion: str = "") -> None:
         self.problems.append(problem(self._text, at, message, expected, suggestion))
@@ -107,7 +107,7 @@ class _Checker:
         found = self._type(node)
         if found is None or found in NUMERIC:
             return found
-        what = "a condition" if found is Type.BOOLEAN else f"a {found}"
+        what = _a(found)
         self._report(node.at, f"{what} in arithmetic", "a number")
         return None
 
@@ -137,7 +137,7 @@ class _Checker:
     def _instead(self, wanted: Type, found: Node) -> str:
         if wanted is Type.TEXT and isinstance(found, Constant) and found.integer:
             return f'text, as "{found.value:.0f}"'
-        return "a number" if wanted in NUMERIC else f"a {wanted}"
+        return "a number" if wanted in NUMERIC else _a(wanted)
 
     def _possible(self, side: Node, literal: Constant) -> None:
         """Report a text that the field ``side`` can never hold."""
@@ -151,12 +151,12 @@ class _Checker:
     def _membership(self, node: Membership) -> None:
         found = self._type(node.item)
         if found is Type.BOOLEAN or found is Type.TIME:
-            self._report(node.at, f"a {found} before 'in'", "a number or text")
+            self._report(node.at, f"{_a(found)} before 'in'", "a number or text")
             return
         if isinstance(node.among, Name):
             self._named_list(node.among)
-            if found in NUMERIC:
-                self._report(node.at, f"a {found} before the name of a list", "text")
+            if found is not None and found in NUMERIC:
+                self._report(node.at, f"{_a(found)} before the name of a list", "text")
             return
         self._items(node, node.among, found)
 
@@ -209,9 +209,8 @@ class _Checker:
             return None
         flag = function.name == "is_missing" and isinstance(node, Name)
         if found not in parameter.types and not (flag and found is Type.BOOLEAN):
-            wanted = "number" if Type.NUMBER in parameter.types else parameter.types[0]
-            what = "condition" if found is Type.BOOLEAN else found
-            self._report(node.at, f"{place} is a {what}", f"a {wanted}")
+            wanted = Type.NUMBER if Type.NUMBER in parameter.types else parameter.types[0]
+            self._report(node.at, f"{place} is {_a(found)}", _a(wanted))
             return None
         return found
 
@@ -236,6 +235,12 @@ class _Checker:
             function.prepare(*rates, *(one.value for one in literals))
         except ValueError as error:
             self._report(literals[0].at, str(error))
+
+
+def _a(kind: Type) -> str:
+    """``kind`` as a noun of a sentence."""
+    words = {Type.BOOLEAN: "a condition", Type.TEXT: "text", Type.INTEGER: "an integer"}
+    return words.get(kind, f"a {kind}")
 
 
 def _spread(function: Function, count: int) -> tuple[Parameter, ...] | None:

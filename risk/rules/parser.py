@@ -116,7 +116,8 @@ class _Rebuilder:
                 warnings.simplefilter("error")
                 return ast.parse(self.flat, mode="eval").body
         except SyntaxError as error:
-            at = self.start + max(0, (error.offset or 1) - 1)
+            # Offset 0 stands for the end of the text.
+            at = self.start + (error.offset - 1 if error.offset else len(self.flat))
             _refuse(self.text, at, f"not an expression: {error.msg}", "a condition")
         except (MemoryError, RecursionError, ValueError):
             _refuse(self.text, 0, "nested too deeply", f"depth of at most {DEPTH_MAX}")
