@@ -1,0 +1,59 @@
+"""``weir api``: the HTTP door of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from risk.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="api")(api)
+
+
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 is a free one.")] = 8080,
+    expose: Annotated[
+        bool, typer.Option("--expose", help="Listen beyond this machine; put TLS in front.")
+    ] = False,
+) -> None:
+    """Answer payments over HTTP until Ctrl-C."""
+    import uvloop
+
+    from api.server import bind
+    from risk.domain.clock import SystemClock
+    from risk.local.parts import resolve
+    from risk.observability.logging import configure_logging
+    from risk.settings import Settings
+
+    configure_logging(SystemClock(), "api")
+    sock = bind(host, port, exposed=expose)
+    with (
+        sock,
+        resolve(Settings(), command="api", say=_say) as settings,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(settings, sock))
+
+
+async def _serve(settings: Settings, sock: socket.socket) -> None:
+    from api.app import build_app
+    from api.server import address_of, serve
+    from risk.bootstrap import build_runtime
+
+    async with build_runtime(settings, "api") as runtime:
+        app = build_app(runtime, settings)
+        address = address_of(sock)
+        _say(f"the API answers at {address}, its contract is at {address}/docs")
+        await serve(app, sock)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
