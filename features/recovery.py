@@ -23,13 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from features.claims import ClaimedValue, unpack_value
 from features.connection import Argument, Connection
 from features.keys import Keys, watermark_field
-from features.restore import Batch, Found, ToBase, Unreadable, read_found, saved
+from features.restore import Batch, Found, ToBase, Unreadable, place_keeper, read_found
 from features.scripts import Script, protocol_scripts, recovery_scripts
 from features.truth import TRUTH_TOPICS, Place, Standing, Truth, TruthRecord
 from risk.domain.errors import StaleEpoch, Unavailable
+from risk.domain.observation import Publication
 
 __all__ = [
     "TRUTH_TOPICS",
@@ -44,13 +44,13 @@ __all__ = [
 
 LOCK_MS: Final = 10_000
 WAIT_S: Final = 0.05
-CHUNK: Final = 500
+CHUNK: Final = 200
 Joined = tuple[int, dict[str, Script]]
 
 
 @dataclass(slots=True)
 class Recovered:
-    """What a recovery did. ``unreadable`` names records that Weir did not write."""
+    """What a recovery did. ``unreadable`` names what Weir did not write, in Kafka or Redis."""
 
     epoch: int = 0
     read: int = 0
@@ -122,7 +122,7 @@ class Recovery:
         held = await self._connection.call("GET", self._keys.epoch)
         if held is None or not held.isdigit():
             return None
-        scripts = protocol_scripts(int(held))
+        scripts = protocol_scripts(int(held), self._keys.prefix)
         known = await self._connection.knows(list(scripts.values()))
         return (int(held), scripts) if known else None
 
@@ -180,7 +180,7 @@ class Recovery:
         markers = await self._truth.write_markers(epoch)
         await self._restore(turn, markers)
         await self._save_claims(turn, epoch)
-        scripts = protocol_scripts(epoch)
+        scripts = protocol_scripts(epoch, self._keys.prefix)
         for script in scripts.values():
             await self._connection.load(script)
         await self._open(turn, epoch, markers)
@@ -237,18 +237,22 @@ class Recovery:
         for start in range(0, len(pending), CHUNK):
             keys = pending[start : start + CHUNK]
             raw = await self._connection.call("MGET", *keys)
-            values = [None if value is None else unpack_value(value) for value in raw]
+            publications: list[Publication] = []
+            over: list[bytes] = []
+            for key, value in zip(keys, raw, strict=True):
+                try:
+                    kept = place_keeper(value)
+                except Unreadable as error:
+                    turn.report.unreadable.append(f"{key.decode()}: {error}")
+                    continue
+                publications += [kept] if kept else []
+                over += [key] if value is None or value[:1] != b"D" else []
             # Publishing cannot be fenced by Redis, so look at the lock as late as possible.
             await self._run(turn, "hold", (), self._lock_ms)
-            await self._truth.publish_ledger(saved(values), epoch)
-            done = [
-                key
-                for key, value in zip(keys, values, strict=True)
-                if value is None or isinstance(value, ClaimedValue)
-            ]
-            if done:
-                await self._run(turn, "settle", (self._keys.pending,), *done)
-            turn.report.claims_saved += len(keys)
+            await self._truth.publish_ledger(publications, epoch)
+            if over:
+                await self._run(turn, "settle", (self._keys.pending,), *over)
+            turn.report.claims_saved += len(publications)
 
     async def _open(self, turn: _Turn, epoch: int, markers: dict[Place, int]) -> None:
         marks: list[Argument] = []

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from features.claims import (
     ClaimedValue,
     DecidedValue,
-    EventValue,
     ReceiptValue,
     pack_places,
     pending_publication,
     pending_record,
+    unpack_value,
 )
 from features.keys import Keys
 from features.logs import Log, unpack_log
@@ -31,7 +33,7 @@ from risk.domain.decoding import decode_event
 from risk.domain.errors import InvalidEvent
 from risk.domain.event import AnyEvent
 from risk.domain.ids import digest
-from risk.domain.kinds import event_key, record_kind
+from risk.domain.kinds import entities, event_key, record_kind
 from risk.domain.limits import LOG_TTL_S, RECEIPT_TTL_S
 from risk.domain.observation import Publication, Receipt
 from risk.domain.times import parse_rfc3339
@@ -41,6 +43,10 @@ ToBase = Callable[[AnyEvent, str], int | None]
 digest; None without a rate."""
 Write = tuple[bytes, bytes, int, bool]
 """Key, value, seconds to live, and whether the key leaves the pending set."""
+
+
+FINGERPRINT_BYTES: Final = 16
+SEQUENCE_MAX: Final = 2**48
 
 
 class Unreadable(Exception):
@@ -64,11 +70,26 @@ def read_found(topic: TruthTopic, partition: int, record: TruthRecord) -> Found 
     """
     try:
         if topic == "ledger":
-            return _from_ledger(partition, record)
+            return _checked(_from_ledger(partition, record))
         decision = decode_decision(record.value)
-        return _from_decision(partition, record, decision) if decision.authoritative else None
+        if not decision.authoritative:
+            return None
+        return _checked(_from_decision(partition, record, decision))
     except (msgspec.DecodeError, InvalidEvent, ValueError) as error:
         raise Unreadable(str(error)) from error
+
+
+def _checked(found: Found) -> Found:
+    """``found``, if its places are those of its event and fit a log."""
+    if len(found.value.fingerprint) != FINGERPRINT_BYTES:
+        raise Unreadable("the fingerprint has a wrong length")
+    names = entities(found.event)
+    for place in found.positions:
+        if (place.kind, place.identifier) not in names:
+            raise Unreadable(f"the event has no {place.kind} log of that name")
+        if not (0 <= place.base <= place.sequence < SEQUENCE_MAX and place.incarnation > 0):
+            raise Unreadable(f"the place in the {place.kind} log is impossible")
+    return found
 
 
 def _from_decision(partition: int, record: TruthRecord, decision: Decision) -> Found:
@@ -160,18 +181,21 @@ class Batch:
         return self._keys.log(one.event.tenant, place.kind, place.identifier)
 
 
-def saved(values: Iterable[EventValue | None]) -> list[Publication]:
-    """Ledger publications that keep surviving claims and undelivered decisions from loss."""
-    publications = []
-    for value in values:
-        if isinstance(value, ClaimedValue):
-            publications.append(pending_record(value))
-        elif isinstance(value, DecidedValue):
-            publications.append(_saved_decision(value))
-    return publications
+def place_keeper(value: bytes | None) -> Publication | None:
+    """The ledger publication that keeps the places of an unfinished event from loss.
+
+    None where nothing is unfinished. Raises Unreadable for foreign bytes.
+    """
+    try:
+        held = None if value is None else unpack_value(value)
+        if isinstance(held, ClaimedValue):
+            return pending_record(held)
+        return _decided_places(held) if isinstance(held, DecidedValue) else None
+    except (msgspec.DecodeError, InvalidEvent, ValueError, IndexError, struct.error) as error:
+        raise Unreadable(str(error)) from error
 
 
-def _saved_decision(value: DecidedValue) -> Publication:
+def _decided_places(value: DecidedValue) -> Publication:
     """The places of an undelivered decision; the decision itself stays in the outbox."""
     if value.topic == "ledger":
         entry = decode_ledger(value.body)

@@ -2,6 +2,8 @@
 
 Scripts of the protocol contain the epoch: after a restart of Redis their old hashes answer
 NOSCRIPT for ever, because only a recovery loads scripts, and only those of its new epoch.
+They contain the world's prefix as well, since another world on the same server may come to
+the same epoch and load its scripts first.
 Scripts of a recovery contain its fencing token in the same way.
 """
 
@@ -42,9 +44,9 @@ class Script:
     sha: str
 
 
-def protocol_scripts(epoch: int) -> dict[str, Script]:
-    """The scripts of the protocol for one epoch, by name."""
-    head = f"local EPOCH = '{epoch}'\n{_CONSTANTS}"
+def protocol_scripts(epoch: int, prefix: str) -> dict[str, Script]:
+    """The scripts of the protocol for one epoch of the world with ``prefix``, by name."""
+    head = f"local EPOCH = '{epoch}'\n-- world {prefix.encode().hex()}\n{_CONSTANTS}"
     return {name: _script(name, head) for name in PROTOCOL}
 
 

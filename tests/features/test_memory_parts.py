@@ -135,10 +135,10 @@ def test_keys_lie_in_one_slot_and_can_be_read_back() -> None:
 
 
 def test_scripts_carry_their_fence() -> None:
-    one, two = protocol_scripts(1), protocol_scripts(2)
+    one, two, far = (protocol_scripts(*of) for of in ((1, ""), (2, ""), (1, "w.x.")))
     assert set(one) == set(PROTOCOL)
     for name in PROTOCOL:
-        assert one[name].sha != two[name].sha
+        assert len({scripts[name].sha for scripts in (one, two, far)}) == 3
         assert one[name].text.startswith("local EPOCH = '1'\n")
         assert "redis.call('GET', KEYS[1]) ~= EPOCH" in one[name].text
     mine, other = recovery_scripts("a1"), recovery_scripts("b2")

@@ -98,6 +98,18 @@ async def test_forgotten_scripts_end_the_epoch(node: Node) -> None:
     assert node.recovery.last.read == 0  # the watermarks say that all of it is known
 
 
+async def test_another_world_at_the_same_epoch_does_not_hide_a_restart(
+    node: Node, redis_url: str
+) -> None:
+    await walk(node, payment(1))
+    await forget(node, scripts=True)
+    other = await opened(redis_url)
+    assert other.memory.epoch == node.memory.epoch
+    with pytest.raises(StaleEpoch):
+        await node.memory.observe([payment(2)])
+    await other.close()
+
+
 async def test_the_next_epoch_continues_the_sequences(node: Node) -> None:
     await walk(node, payment(1), payment(2))
     await forget(node, scripts=True)
@@ -221,6 +233,32 @@ async def test_foreign_bytes_are_named_and_stop_nobody(node: Node) -> None:
         ["decisions:1"],
     )
     assert isinstance((await node.memory.observe([payment(1)]))[0], Receipt)
+
+
+async def test_impossible_places_are_named_and_stop_nobody(node: Node) -> None:
+    (publication,) = await decide(node, payment(1))
+    wrong = (
+        publication.body.replace(b'"card","c1"', b'"card","c2"'),
+        publication.body.replace(b'"card","c1",1,0,0,0', b'"card","c1",1,0,-1,0'),
+    )
+    assert publication.body not in wrong
+    bodies = [replace(publication, body=body) for body in wrong]
+    node.truth.deliver(bodies, node.memory.epoch)
+    await forget(node)
+    await node.memory.recover()
+    assert node.recovery.last is not None
+    assert len(node.recovery.last.unreadable) == 2
+    assert await dump(node) == {}
+
+
+async def test_a_foreign_value_in_redis_is_named_and_kept(node: Node) -> None:
+    await node.memory.observe([payment(1), payment(2)])
+    await node.connection.call("SET", node.keys.event("main", "p:p1"), b"D")
+    await forget(node, scripts=True)
+    await node.memory.recover()
+    assert node.recovery.last is not None
+    assert len(node.recovery.last.unreadable) == 1
+    assert node.recovery.last.claims_saved == 1
 
 
 async def test_racing_recoverers_make_one_epoch(redis_url: str) -> None:
