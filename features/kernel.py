@@ -21,6 +21,7 @@ from risk.domain.kinds import HOLE
 from risk.domain.limits import AMOUNT_SQUARED_CLAMP, HORIZON_MS, SKEW_MS_MAX
 
 Ints = NDArray[np.int64]
+Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
 
 
 class Batch(NamedTuple):
@@ -38,7 +39,7 @@ class _Work(NamedTuple):
     """What one call uses again for each event."""
 
     held: Ints
-    chosen: Ints
+    chosen: Places
     marks: Ints
     values: NDArray[np.float64]
     doubts: NDArray[np.uint8]
@@ -110,19 +111,19 @@ def distance_km(lat: int, lon: int, other_lat: int, other_lon: int) -> float:
 @njit(cache=True, nogil=True)
 def _decode(
     words: NDArray[np.uint32], span: Ints, slot: int, now: int, work: _Work
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Fill ``work.held`` (fields, then time, age, kind bit) with what the event may see.
 
-    Returns how many records that are, and the age of the first record that is no hole (far
-    below zero where there is none).
+    Returns how many records that are, their kinds as a mask, and the age of the first record
+    that is no hole (far below zero where there is none).
     """
     held, limits = work.held, work.limits
     own = _OWN_ROLE[slot]
-    seen = 0
+    seen, kinds = 0, 0
     first_age = _NO_RECORD
     for at in range(span[0], span[1]):
         w1 = np.int64(words[at, 1])
-        kind = w1 >> 10 & 31
+        kind = int(w1 >> 10 & 31)
         if kind == HOLE:
             continue
         time = int(np.int64(words[at, 0]) | (w1 & 1023) << 32)
@@ -153,12 +154,13 @@ def _decode(
         held[12, seen] = time
         held[13, seen] = max(age, 0)
         held[14, seen] = 1 << kind
+        kinds |= 1 << kind
         seen += 1
-    return seen, first_age
+    return seen, kinds, first_age
 
 
 @njit(cache=True, nogil=True)
-def _spread(amounts: Ints, chosen: Ints, clamp: int) -> float:
+def _spread(amounts: Ints, chosen: Places, clamp: int) -> float:
     """Two passes about the whole part of the mean, so that 256 squares fit in 64 bits."""
     total = 0
     n = 0
@@ -179,7 +181,7 @@ def _spread(amounts: Ints, chosen: Ints, clamp: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _distinct(values: Ints, chosen: Ints, marks: Ints, generation: int) -> float:
+def _distinct(values: Ints, chosen: Places, marks: Ints, generation: int) -> float:
     """A hash set in ``marks`` (a power of two long); ``generation`` makes it empty."""
     last = len(marks) - 1
     n = 0
@@ -198,7 +200,7 @@ def _distinct(values: Ints, chosen: Ints, marks: Ints, generation: int) -> float
 
 
 @njit(cache=True, nogil=True)
-def _counted(op: int, values: Ints, chosen: Ints, missing: int, compared: int) -> float:
+def _counted(op: int, values: Ints, chosen: Places, missing: int, compared: int) -> float:
     """Sums, counts and the largest of the values that are not missing."""
     total = -1 if op == ops.MAXIMUM else 0
     for at in chosen:
@@ -219,7 +221,7 @@ def _counted(op: int, values: Ints, chosen: Ints, missing: int, compared: int) -
 
 
 @njit(cache=True, nogil=True)
-def _newest(values: Ints, times: Ints, chosen: Ints) -> int:
+def _newest(values: Ints, times: Ints, chosen: Places) -> int:
     """The latest record with a value, by time and then by sequence; -1 where there is none."""
     found = -1
     for at in chosen:
@@ -229,7 +231,7 @@ def _newest(values: Ints, times: Ints, chosen: Ints) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _extreme_age(op: int, values: Ints, ages: Ints, chosen: Ints, own: int) -> float:
+def _extreme_age(op: int, values: Ints, ages: Ints, chosen: Places, own: int) -> float:
     """OLDEST_AGE and OLDEST_SAME_AGE."""
     oldest = -1
     for at in chosen:
@@ -239,7 +241,7 @@ def _extreme_age(op: int, values: Ints, ages: Ints, chosen: Ints, own: int) -> f
 
 
 @njit(cache=True, nogil=True)
-def _near_hour(times: Ints, chosen: Ints, hour: int) -> float:
+def _near_hour(times: Ints, chosen: Places, hour: int) -> float:
     total = 0
     for at in chosen:
         apart = abs(times[at] // _HOUR_MS % 24 - hour)
@@ -248,7 +250,7 @@ def _near_hour(times: Ints, chosen: Ints, hour: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _of_newest(row: Ints, held: Ints, chosen: Ints, facts: Ints) -> tuple[float, int]:
+def _of_newest(row: Ints, held: Ints, chosen: Places, facts: Ints) -> tuple[float, int]:
     """Operations that look at one record; also how far back it lies, else the window."""
     op, window, field = row[0], row[2], row[4]
     values = held[_BIT] if op == ops.NEWEST_AGE else held[field]
@@ -269,12 +271,23 @@ def _of_newest(row: Ints, held: Ints, chosen: Ints, facts: Ints) -> tuple[float,
 
 
 @njit(cache=True, nogil=True)
-def _choose(held: Ints, seen: int, window: int, mask: int, chosen: Ints) -> int:
-    """Fill ``chosen`` with the records of a window and of some kinds, in sequence order."""
+def _choose(held: Ints, seen: int, mask: int, chosen: Places) -> int:
+    """Fill ``chosen`` with the records of some kinds, in sequence order."""
     n = 0
     for at in range(seen):
         chosen[n] = at
-        n += (held[_AGE, at] < window) & (held[_BIT, at] & mask != 0)
+        n += held[_BIT, at] & mask != 0
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _narrow(ages: Ints, chosen: Places, wider: int, window: int) -> int:
+    """Keep those of the ``wider`` chosen records that lie in the window."""
+    n = 0
+    for place in range(wider):
+        at = chosen[place]
+        chosen[n] = at
+        n += ages[at] < window
     return n
 
 
@@ -327,17 +340,20 @@ def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generatio
     for slot in range(len(program.ends) - 1):
         begin, end = program.ends[slot], program.ends[slot + 1]
         span = batch.spans[item, slot]
-        if span[0] < 0:
+        if span[0] < 0 or begin == end:
             values[begin:end] = math.nan
             doubts[begin:end] = 0
             continue
-        seen, first_age = _decode(batch.words, span, slot, facts[ops.FACT_TIME], work)
+        seen, kinds, first_age = _decode(batch.words, span, slot, facts[ops.FACT_TIME], work)
         window, mask, n = np.int64(-1), np.int64(-1), 0
         for at in range(begin, end):
             row = program.table[at]
-            if row[2] != window or row[3] != mask:
-                window, mask = row[2], row[3]
-                n = _choose(work.held, seen, window, mask, work.chosen)
+            if row[3] != mask:
+                window, mask = np.int64(-1), row[3]
+                n = _choose(work.held, seen, mask, work.chosen) if kinds & mask != 0 else 0
+            if row[2] != window:
+                window = row[2]
+                n = _narrow(work.held[_AGE], work.chosen, n, window)
             generation += 1
             value, depth = _over_tail(row, facts, work, n, generation)
             values[at] = value
@@ -381,7 +397,7 @@ def evaluate(
     rows = len(program.table)
     work = _Work(
         np.empty((_HELD, longest), np.int64),
-        np.empty(longest + 1, np.int64),
+        np.empty(longest + 1, np.uint32),
         np.zeros(places, np.int64),
         np.empty(rows, np.float64),
         np.empty(rows, np.uint8),
@@ -398,6 +414,14 @@ def evaluate(
             inexact[item, feature] = work.doubts[at]
 
 
+def words_of(records: bytes) -> NDArray[np.uint32]:
+    """Concatenated records as the (N, 9) words that ``Batch`` wants, without a copy.
+
+    Numba compiles read-only arrays apart from others, so all callers come through here.
+    """
+    return np.frombuffer(records, dtype="<u4").reshape(-1, RECORD_WORDS)
+
+
 def run(program: Program, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Vectors and inexact flags, both (n, F), of the n events of ``batch``."""
     out = np.empty((len(batch.spans), len(program.outputs)), np.float64)
@@ -409,6 +433,6 @@ def run(program: Program, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np
 def warm() -> None:
     """Compile the kernel, or load it from numba's cache (``NUMBA_CACHE_DIR`` when set)."""
     program = catalogue_program()
-    words = np.empty((0, RECORD_WORDS), np.uint32)
+    words = words_of(b"")
     spans = np.full((1, len(program.ends) - 1, 3), -1, np.int64)
     run(program, Batch(words, spans, np.zeros((1, len(ops.FACTS)), np.int64)))

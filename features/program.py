@@ -33,8 +33,8 @@ class Program(NamedTuple):
 def compile_program(specs: Sequence[FeatureSpec]) -> Program:
     """The program of ``specs``; equal steps become one row.
 
-    Rows over tails go by slot, window and kinds, because the kernel chooses the records of a
-    window once for all rows that follow each other with the same choice.
+    Rows over tails go by slot, kinds and falling window, because the kernel chooses records
+    once for all rows of the same choice, and a window from the wider one before it.
     """
     found: dict[Step, None] = {}
     for spec in specs:
@@ -68,13 +68,13 @@ def _collect(step: Step, found: dict[Step, None]) -> None:
 
 def _place(step: Step) -> tuple[int, int, int, str]:
     assert step.past is not None
-    return (SLOTS[step.past.entity], step.past.window_ms, step.past.mask, step.text())
+    return (SLOTS[step.past.entity], step.past.mask, -step.past.window_ms, step.text())
 
 
 def _numbers(step: Step, rows: dict[Step, int]) -> list[int]:
-    slot, window_ms, mask = _place(step)[:3] if step.past is not None else (-1, 0, 0)
+    slot, mask, window_ms = _place(step)[:3] if step.past is not None else (-1, 0, 0)
     inputs = [rows[earlier] for earlier in step.inputs] + [-1, -1]
     field = FACTS[step.field] if step.field else -1
     return [
-        OPERATIONS[step.operation], slot, window_ms, mask, field, inputs[0], inputs[1], step.number,
+        OPERATIONS[step.operation], slot, -window_ms, mask, field, inputs[0], inputs[1], step.number,
     ]  # fmt: skip

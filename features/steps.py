@@ -23,6 +23,7 @@ WINDOWS_MS: Final = {
     "30d": HORIZON_MS,
 }
 INPUTS: Final = {"fact": 0, "divide": 2, "subtract": 2, "is_zero": 1, "seconds": 1, "per_hour": 2}
+_OWN_ROLE: Final = {"merchant": "counterparty", "beneficiary": "counterparty"}
 SPENDING: Final = ("payment", "transfer", "withdrawal")  # attempts that take money out
 
 
@@ -40,6 +41,11 @@ class Past:
     @property
     def window_ms(self) -> int:
         return WINDOWS_MS[self.window]
+
+    @property
+    def own_role(self) -> str:
+        """The field that its records leave out, because it is the same in all of them."""
+        return _OWN_ROLE.get(self.entity, self.entity)
 
     @property
     def mask(self) -> int:
@@ -71,8 +77,8 @@ class Step:
         if self.past is not None:
             if self.past.entity not in SLOTS:
                 raise ValueError(f"no log of {self.past.entity!r} exists")
-            if self.field and self.field not in FIELDS:
-                raise ValueError(f"records have no field {self.field!r}")
+            if self.field and (self.field not in FIELDS or self.field == self.past.own_role):
+                raise ValueError(f"records of {self.past.entity} have no field {self.field!r}")
 
     def text(self) -> str:
         """The one canonical way to write this step.

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from features import kernel
 from features.catalogue import FEATURE_NAMES
-from features.operations import SLOTS
+from features.operations import FACTS, SLOTS
 from features.program import catalogue_program
 from features.records import (
     AMOUNT_UNKNOWN,
     FLAG_CARD_ABSENT,
     RECORD_BYTES,
-    RECORD_WORDS,
     Facts,
     facts,
 )
@@ -29,6 +28,7 @@ from risk.domain.times import to_ms
 _HOUR_MS: Final = 60 * 60 * 1000
 _DAY_MS: Final = 24 * _HOUR_MS
 _THURSDAY: Final = 3  # 1970-01-01
+_NO_TAILS: Final = [-1, -1, 0] * len(SLOTS)
 
 
 def vectors(
@@ -41,29 +41,32 @@ def vectors(
     """
     program = catalogue_program()
     chunks: list[bytes] = []
-    spans: list[list[tuple[int, int, int]]] = []
-    rows: list[tuple[int, ...]] = []
+    spans: list[int] = []
+    rows: list[int] = []
     start = 0
     for arrival, tails in items:
         payment = arrival.event
         if not isinstance(payment, Payment):
             raise ValueError(f"{payment.kind} {payment.id} is not scored and has no vector")
         _check(payment, tails)
-        of_item = [(-1, -1, 0)] * len(SLOTS)
+        of_item = _NO_TAILS.copy()
         for tail in tails:
             stop = start + len(tail.records) // RECORD_BYTES
-            of_item[SLOTS[tail.kind]] = (start, stop, int(tail.truncated))
+            at = 3 * SLOTS[tail.kind]
+            of_item[at : at + 3] = start, stop, tail.truncated
             chunks.append(tail.records)
             start = stop
-        spans.append(of_item)
+        spans += of_item
         of = facts(payment, record_kind(payment), arrival.amount_base)
-        rows.append(fact_row(payment, of))
+        rows += fact_row(payment, of)
     if not items:
         return np.empty((0, len(FEATURE_NAMES)), np.float64), []
-    words = np.frombuffer(b"".join(chunks), dtype="<u4").reshape(-1, RECORD_WORDS)
-    out, inexact = kernel.run(
-        program, kernel.Batch(words, np.array(spans, np.int64), np.array(rows, np.int64))
+    batch = kernel.Batch(
+        kernel.words_of(b"".join(chunks)),
+        np.array(spans, np.int64).reshape(len(items), len(SLOTS), 3),
+        np.array(rows, np.int64).reshape(len(items), len(FACTS)),
     )
+    out, inexact = kernel.run(program, batch)
     return out, _names(inexact)
 
 
@@ -100,8 +103,8 @@ def _differ(one: str | None, other: str | None) -> int:
 
 
 def _check(payment: Payment, tails: tuple[Tail, ...]) -> None:
-    wanted = sorted(kind for kind, _ in entities(payment))
-    if sorted(tail.kind for tail in tails) != wanted:
+    wanted = [kind for kind, _ in entities(payment)]
+    if len(tails) != len(wanted) or {tail.kind for tail in tails} != set(wanted):
         raise ValueError(
             f"payment {payment.id} needs one tail each of {', '.join(wanted)}; got"
             f" {', '.join(tail.kind for tail in tails) or 'none'}"

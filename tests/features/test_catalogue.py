@@ -110,8 +110,10 @@ def test_a_faulty_step_is_refused() -> None:
         fact("colour")
     with pytest.raises(ValueError, match="no log of 'planet'"):
         count(Past("planet"))
-    with pytest.raises(ValueError, match="records have no field 'kyc_level'"):
+    with pytest.raises(ValueError, match="records of card have no field 'kyc_level'"):
         distinct(Past("card"), "kyc_level")
+    with pytest.raises(ValueError, match="records of merchant have no field 'counterparty'"):
+        distinct(Past("merchant"), "counterparty")
     with pytest.raises(ValueError, match="distinct amounts"):
         distinct(Past("card"), "amount")
     with pytest.raises(ValueError, match="needs 2 inputs"):

@@ -43,12 +43,18 @@ def test_the_same_place_is_at_no_distance_and_the_date_line_is_no_wall() -> None
     assert kernel.distance_km(40000, 1, 40000, 65535) == 0.0
 
 
-def test_the_cache_goes_where_it_is_told(tmp_path: Path) -> None:
-    program = "from features.kernel import warm; warm()"
-    subprocess.run(
+def test_warming_compiles_what_serving_calls_into_the_cache_that_is_named(tmp_path: Path) -> None:
+    program = (
+        "from features import kernel; from tests.support.print_vectors import main;"
+        "kernel.warm(); main(2, 3); print(len(kernel.evaluate.signatures))"
+    )
+    done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)},
         check=True,
+        capture_output=True,
+        text=True,
     )
+    assert done.stdout.split()[-1] == "1"
     assert list(tmp_path.rglob("kernel.evaluate*.nbi"))

@@ -12,7 +12,6 @@ from features.catalogue import CATALOGUE, feature
 from features.kernel import Batch
 from features.operations import FACTS, OPERATIONS, SLOTS
 from features.program import catalogue_program, compile_program
-from features.records import RECORD_WORDS
 
 
 def test_equal_steps_are_computed_once() -> None:
@@ -47,7 +46,7 @@ def test_a_default_stands_for_what_is_missing() -> None:
     program = compile_program([spec, replace(spec, default=-1.0)])
     spans = np.full((1, len(SLOTS), 3), -1, np.int64)
     facts = np.zeros((1, len(FACTS)), np.int64)
-    out, inexact = kernel.run(program, Batch(np.empty((0, RECORD_WORDS), np.uint32), spans, facts))
+    out, inexact = kernel.run(program, Batch(kernel.words_of(b""), spans, facts))
     assert math.isnan(out[0, 0])
     assert out[0, 1] == -1.0
     assert not inexact.any()

@@ -28,9 +28,9 @@ def _agree(name: str, ours: float, theirs: float) -> bool:
     if math.isnan(ours) or math.isnan(theirs):
         return math.isnan(ours) and math.isnan(theirs)
     if name.endswith("_distance"):
-        return math.isclose(ours, theirs, rel_tol=0, abs_tol=1e-4)
+        return math.isclose(ours, theirs, rel_tol=0, abs_tol=1e-3)
     if name.endswith("_speed"):
-        return math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=1e-2)
+        return math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=0.1)
     if any(part in name for part in TOLERANT):
         return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-9)
     return ours == theirs
