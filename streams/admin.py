@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,8 @@ from risk.domain.errors import BadConfiguration, Unavailable
 from streams.topics import RETENTION_BYTES_PER_PARTITION, RETENTION_MS, Topic, Topics
 
 REQUEST_TIMEOUT_MS = 15_000
+VISIBLE_TRIES = 50
+VISIBLE_PAUSE_S = 0.1
 _EXISTS = TopicAlreadyExistsError.errno
 
 
@@ -29,7 +32,7 @@ async def ensure_topics(bootstrap: str, topics: Topics, *, replicas: int = 1) ->
                 created.append(name)
             elif code != _EXISTS:
                 raise Unavailable("kafka", f"topic {name}: {for_code(code).__name__} {detail}")
-        await _check(admin, topics)
+        await _check(admin, topics, VISIBLE_TRIES)
     return created
 
 
@@ -43,17 +46,24 @@ async def check_topics(bootstrap: str, topics: Topics) -> None:
         await _check(admin, topics)
 
 
-async def _check(admin: AIOKafkaAdminClient, topics: Topics) -> None:
-    found = {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics()}
-    for topic in topics.all():
-        partitions = found.get(topic.name)
-        if partitions is None:
-            raise BadConfiguration(f"topic {topic.name} is missing; `weir worker` creates it")
-        if partitions != topic.partitions:
-            raise BadConfiguration(
-                f"topic {topic.name} has {partitions} partitions, not {topic.partitions}; "
-                "use a new world, or move its records to a topic that is made right"
-            )
+async def _check(admin: AIOKafkaAdminClient, topics: Topics, tries: int = 1) -> None:
+    """A new topic is known to the controller before it is known to every broker: try again."""
+    missing: list[str] = []
+    for left in reversed(range(tries)):
+        described = await admin.describe_topics()
+        found = {one["topic"]: len(one["partitions"]) for one in described}
+        for topic in topics.all():
+            partitions = found.get(topic.name, topic.partitions)
+            if partitions != topic.partitions:
+                raise BadConfiguration(
+                    f"topic {topic.name} has {partitions} partitions, not {topic.partitions}; "
+                    "use a new world, or move its records to a topic that is made right"
+                )
+        missing = [topic.name for topic in topics.all() if topic.name not in found]
+        if not missing:
+            return
+        await asyncio.sleep(VISIBLE_PAUSE_S if left else 0)
+    raise BadConfiguration(f"topics {', '.join(missing)} are missing; `weir worker` creates them")
 
 
 def _new_topic(topic: Topic, topics: Topics, replicas: int) -> NewTopic:

@@ -45,6 +45,7 @@ METHODS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "faust.transport.utils:DefaultSchedulingStrategy": {"iterate": ("records",)},
     "mode.services:Service": {"wait_first": ("coros", "timeout"), "wait": ("coros", "timeout")},
+    "aiokafka.producer.sender:Sender": {"close": ()},
     "aiokafka.consumer.fetcher:Fetcher": {
         "fetched_records": ("partitions", "timeout", "max_records"),
     },
@@ -60,6 +61,7 @@ ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
     "faust.transport.drivers.aiokafka:Transport": ("Consumer", "Producer"),
     "faust.app.base:App": ("consumer_generation_id", "rebalancing"),
     "mode.services:Service": ("_stopped", "_crashed", "should_stop"),
+    "aiokafka:AIOKafkaProducer": ("_closed", "_sender"),
     "aiokafka:AIOKafkaConsumer": ("_fetch_max_wait_ms", "_fetcher", "_closed"),
 }  # fmt: skip
 # The first positional arguments of faust.types.tuples.ConsumerMessage.

@@ -24,9 +24,11 @@ from streams.topics import Topic, Topics
 
 EPOCH_HEADER: Final = "epoch"
 REQUEST_TIMEOUT_MS: Final = 12_000
+# An idempotent producer of aiokafka never gives up on a batch by itself (measured: over
+# 100 s with the broker down), so the wait for a delivery is bounded here.
+DELIVERY_S: Final = 12.0
 BATCH_BYTES_MAX: Final = 512 * 1024
 REQUEST_BYTES_MAX: Final = 1024 * 1024
-DISPOSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class KafkaPublisher:
         """Close all connections. What was awaited is delivered, so nothing is flushed."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _dispose(producer)
+            await _abandon(producer)
         await asyncio.gather(*self._disposals)
         await self._reader.close()
 
@@ -109,12 +111,13 @@ class KafkaPublisher:
             places[record.topic, record.partition].append(index)
         producer = await self._started()
         try:
-            confirmed = await asyncio.gather(
-                *(
-                    _send(producer, topic, partition, [outgoing[index] for index in indices])
-                    for (topic, partition), indices in places.items()
+            async with asyncio.timeout(DELIVERY_S):
+                confirmed = await asyncio.gather(
+                    *(
+                        _send(producer, topic, partition, [outgoing[index] for index in indices])
+                        for (topic, partition), indices in places.items()
+                    )
                 )
-            )
         except (KafkaError, OSError, TimeoutError) as error:
             self._replace(producer)
             raise Unavailable("kafka", f"{type(error).__name__}: {error}") from error
@@ -160,7 +163,7 @@ class KafkaPublisher:
     def _replace(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
             self._producer = None
-            task = asyncio.create_task(_dispose(producer))
+            task = asyncio.create_task(_abandon(producer))
             self._disposals.add(task)
             task.add_done_callback(self._disposals.discard)
 
@@ -196,10 +199,11 @@ def _append(batch: Any, record: Outgoing) -> bool:
     return added is not None
 
 
-async def _dispose(producer: AIOKafkaProducer) -> None:
-    """Stop ``producer``; what it still holds was reported as failed, so it may be dropped."""
-    try:
-        async with asyncio.timeout(DISPOSE_S):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError):
-        await producer.client.close()
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close ``producer`` without flushing: what it still holds was not reported as delivered.
+
+    Its ``stop`` would wait for a broker that may be gone.
+    """
+    producer._closed = True
+    await producer._sender.close()
+    await producer.client.close()
