@@ -9,7 +9,7 @@ from typing import Final
 
 from risk.domain.errors import BadBook
 from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
-from risk.rules.checker import check, nearest
+from risk.rules.checker import a_kind, check, nearest
 from risk.rules.compiler import Predicate, Tables, compile_rule, names_of
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
@@ -113,4 +113,4 @@ def _value_problems(example: Example, schema: Schema) -> Iterator[str]:
             continue
         wanted = types[name]
         if wanted not in _FITTING[type(value)]:
-            yield f"{name} is a {wanted}, not {value!r}"
+            yield f"{name} is {a_kind(wanted)}, not {value!r}"

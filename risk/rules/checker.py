@@ -15,7 +15,6 @@ from risk.rules.syntax import (
     Call,
     Comparison,
     Constant,
-    Every,
     Items,
     Membership,
     Name,
@@ -23,7 +22,6 @@ from risk.rules.syntax import (
     Node,
     Not,
     Problem,
-    Some,
     Type,
     problem,
 )
@@ -61,7 +59,7 @@ class _Checker:
         """``node`` must be a condition."""
         found = self._type(node)
         if found is not None and found is not Type.BOOLEAN:
-            self._report(node.at, f"{_a(found)} stands alone", _A_CONDITION)
+            self._report(node.at, f"{a_kind(found)} stands alone", _A_CONDITION)
 
     def _report(self, at: int, message: str, expected: str = "", suggestion: str = "") -> None:
         self.problems.append(problem(self._text, at, message, expected, suggestion))
@@ -84,7 +82,7 @@ class _Checker:
                 self._membership(node)
             case Not():
                 self.condition(node.operand)
-            case Every() | Some():
+            case _:
                 for part in node.parts:
                     self.condition(part)
         return Type.BOOLEAN
@@ -107,7 +105,7 @@ class _Checker:
         found = self._type(node)
         if found is None or found in NUMERIC:
             return found
-        what = _a(found)
+        what = a_kind(found)
         self._report(node.at, f"{what} in arithmetic", "a number")
         return None
 
@@ -137,7 +135,7 @@ class _Checker:
     def _instead(self, wanted: Type, found: Node) -> str:
         if wanted is Type.TEXT and isinstance(found, Constant) and found.integer:
             return f'text, as "{found.value:.0f}"'
-        return "a number" if wanted in NUMERIC else _a(wanted)
+        return "a number" if wanted in NUMERIC else a_kind(wanted)
 
     def _possible(self, side: Node, literal: Constant) -> None:
         """Report a text that the field ``side`` can never hold."""
@@ -151,12 +149,12 @@ class _Checker:
     def _membership(self, node: Membership) -> None:
         found = self._type(node.item)
         if found is Type.BOOLEAN or found is Type.TIME:
-            self._report(node.at, f"{_a(found)} before 'in'", "a number or text")
+            self._report(node.at, f"{a_kind(found)} before 'in'", "a number or text")
             return
         if isinstance(node.among, Name):
             self._named_list(node.among)
             if found is not None and found in NUMERIC:
-                self._report(node.at, f"{_a(found)} before the name of a list", "text")
+                self._report(node.at, f"{a_kind(found)} before the name of a list", "text")
             return
         self._items(node, node.among, found)
 
@@ -210,7 +208,7 @@ class _Checker:
         flag = function.name == "is_missing" and isinstance(node, Name)
         if found not in parameter.types and not (flag and found is Type.BOOLEAN):
             wanted = Type.NUMBER if Type.NUMBER in parameter.types else parameter.types[0]
-            self._report(node.at, f"{place} is {_a(found)}", _a(wanted))
+            self._report(node.at, f"{place} is {a_kind(found)}", a_kind(wanted))
             return None
         return found
 
@@ -237,8 +235,12 @@ class _Checker:
             self._report(literals[0].at, str(error))
 
 
-def _a(kind: Type) -> str:
-    """``kind`` as a noun of a sentence."""
+def a_kind(kind: Type) -> str:
+    """``kind`` as a noun of a sentence.
+
+    >>> a_kind(Type.INTEGER), a_kind(Type.BOOLEAN), a_kind(Type.TEXT)
+    ('an integer', 'a condition', 'text')
+    """
     words = {Type.BOOLEAN: "a condition", Type.TEXT: "text", Type.INTEGER: "an integer"}
     return words.get(kind, f"a {kind}")
 

@@ -231,7 +231,7 @@ class _Builder:
         literals = [one.value for one in node.arguments[first:] if isinstance(one, Constant)]
         rates = [self._tables.rates] if function.needs_rates else []
         prepared = self._constant(function.prepare(*rates, *literals))
-        return prepared if not first else _apply(function.name, [*arguments, prepared])
+        return prepared if function.call is None else _apply(function.name, [*arguments, prepared])
 
     def _slot(self, name: str) -> ast.expr:
         return ast.Subscript(_load(_ROW), ast.Constant(self._slots[name]), ast.Load())

@@ -47,7 +47,7 @@ class Function:
     ``call`` gets the values, then what ``prepare`` made of the literal arguments, where
     there are any. ``prepare`` raises ValueError with the fix; the exchange rates are its
     first argument where ``needs_rates``. ``context`` names hidden first arguments. ``call``
-    None: the compiler writes the function as operators.
+    None: the compiler writes the function as operators, or as what was prepared.
     """
 
     name: str
@@ -200,11 +200,6 @@ def weekday_of(at_ms: float) -> float:
     return (at_ms // DAY_MS + 3.0) % 7.0
 
 
-def identity(prepared: float) -> float:
-    """A value that was computed when the rule was compiled."""
-    return prepared
-
-
 def prefixes_of(*prefixes: str) -> tuple[str, ...]:
     """Literal prefixes, none empty.
 
@@ -318,10 +313,10 @@ _CATALOGUE: Final = (
              'in_cidr(ip, "10.0.0.0/8")', in_cidr, networks_of),
     Function("money", (_p("amount", literal=True), _p("currency", _TEXT, literal=True)), _INT,
              "An amount in major units, as minor units of the base currency.",
-             'amount > money(500, "EUR")', identity, money,
+             'amount > money(500, "EUR")', None, money,
              needs_rates=True),
     Function("date", (_p("day", _TEXT, literal=True),), Type.TIME, "Midnight UTC of a day.",
-             'account_opened_at >= date("2026-01-31")', identity, moment_of),
+             'account_opened_at >= date("2026-01-31")', None, moment_of),
     Function("days_since", (_p("moment", _TIME),), _NUM,
              "Days from a moment to the payment, in parts.",
              "days_since(account_opened_at) < 2", days_since, context=("occurred_at",)),

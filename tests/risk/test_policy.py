@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from risk.domain.decision import Reason, RuleHit
@@ -204,6 +204,7 @@ SITUATIONS = st.lists(st.sampled_from(sorted(EVIDENCE)), max_size=5, unique=True
 )
 
 
+@settings(deadline=None)
 @given(SITUATIONS, st.floats(0, 1), st.floats(0, 1))
 def test_a_higher_score_is_never_judged_milder(base: Situation, a: float, b: float) -> None:
     low, high = (
@@ -215,6 +216,7 @@ def test_a_higher_score_is_never_judged_milder(base: Situation, a: float, b: flo
     assert low <= high
 
 
+@settings(deadline=None)
 @given(SITUATIONS, st.sampled_from(["hold", "block"]))
 def test_a_hold_or_block_list_always_blocks(base: Situation, effect: ListEffect) -> None:
     more = Situation(
@@ -223,6 +225,7 @@ def test_a_hold_or_block_list_always_blocks(base: Situation, effect: ListEffect)
     assert judge(more, POLICY).outcome is BLOCK
 
 
+@settings(deadline=None)
 @given(SITUATIONS)
 def test_degraded_is_allowed_only_by_somebodys_word(base: Situation) -> None:
     ruling = judge(base, POLICY)
@@ -232,6 +235,7 @@ def test_degraded_is_allowed_only_by_somebodys_word(base: Situation) -> None:
         assert not {"rule_failed", "no_rules"} & set(ruling.degraded)
 
 
+@settings(deadline=None)
 @given(SITUATIONS)
 def test_judging_is_pure(base: Situation) -> None:
     assert judge(base, POLICY) == judge(base, POLICY)
@@ -249,6 +253,7 @@ def test_expected_cost_follows_its_formula() -> None:
     assert cost.review_minor == round(300 + 0.1 * 3_000 + 0.05 * 1_275)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.001, 0.999))
 def test_prevalence_moves_probabilities_in_order(score: float, prevalence: float) -> None:
     policy = Policy(reference_prevalence=0.01, prevalence=prevalence)
@@ -260,6 +265,7 @@ def test_prevalence_moves_probabilities_in_order(score: float, prevalence: float
     assert todays_probability(1.0, policy) == 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 2), st.floats(0, 1))
 def test_costs_are_integers_and_never_negative(amount: int, score: float) -> None:
     cost = expected_cost(amount, score, POLICY)

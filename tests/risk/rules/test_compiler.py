@@ -97,7 +97,7 @@ def test_missing_values_leave_every_condition_unknown(rule: str) -> None:
     assert answer(f"not ({rule})") is None
 
 
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(condition_texts(), st.lists(value_sets(), min_size=1, max_size=4))
 def test_compiled_rules_answer_as_the_oracle_does(
     text: str, payments: list[dict[str, Known]]

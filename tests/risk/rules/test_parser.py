@@ -51,7 +51,7 @@ ATTACKS = {
     "20,000 parentheses": "(" * 20_000,
     "many not": "not " * 900 + "True",
     "many minus": "-" * 4_000 + "1 > 0",
-    "wide": " and ".join(["True"] * 501),
+    "wide": "amount in (" + "1," * 501 + ")",
     "deep": "(" * 21 + "True" + " or True)" * 21,
     "bytes": "b'a' == merchant",
     "imaginary": "1j == amount",
@@ -104,11 +104,11 @@ def verdict(text: str) -> list[Problem]:
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_every_attack_is_refused_at_once(name: str) -> None:
     text = ATTACKS[name]
-    start = time.perf_counter()
+    start = time.process_time()
     problems = verdict(text)
     assert problems
     assert all(one.line >= 1 and one.column >= 1 and one.message for one in problems)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def only_line(text: str) -> str:
@@ -139,7 +139,7 @@ def test_line_breaks_and_indentation_are_free() -> None:
     assert parse("(True)") == parse("(True )")
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_ends_in_a_tree_or_a_refusal(text: str) -> None:
     assert isinstance(verdict(text), list)
@@ -156,13 +156,13 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(_PIECES, max_size=40).map(" ".join))
 def test_any_row_of_words_ends_in_a_tree_or_a_refusal(text: str) -> None:
     assert isinstance(verdict(text), list)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(condition_texts(), st.data())
 def test_damaged_rules_end_in_a_tree_or_a_refusal(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
