@@ -138,7 +138,9 @@ def _tell(found: ImportReport) -> None:
         f"{found.dataset}: {found.rows} rows, {found.events} events, {found.rejected} rejected, "
         f"{found.duplicates} duplicates in {found.seconds:.1f} s"
     )
-    if found.resumed_at_row:
+    if found.resumed_at_row and found.resumed_at_row == found.rows:
+        typer.echo("the import was complete before; nothing was added")
+    elif found.resumed_at_row:
         typer.echo(f"went on after row {found.resumed_at_row} of an earlier run")
     for one in found.first_rejected[:_SHOWN_REJECTED]:
         typer.echo(f"  {_line(one)}")

@@ -95,11 +95,10 @@ class EventBuilder:
         try:
             fields = self._fields(row.cells)
             found = [fields]
-            if fields["type"] != "refund":
-                for derive in self._derived:
-                    more = derive(row.cells, fields)
-                    if more is not None:
-                        found.append({**self._tenant, **more})
+            for derive in self._derived:
+                more = derive(row.cells, fields)
+                if more is not None:
+                    found.append({**self._tenant, **more})
             return [decode_event(msgspec.json.encode(event)) for event in found]
         except _RowError as error:
             return self._rejected(row, error.field, error.reason, error.code)
@@ -206,6 +205,11 @@ def _outcome_of(rule: OutcomeRule, places: dict[str, int]) -> Derive:
             if reason not in rule.map and rule.unmapped == "reject":
                 raise _RowError("reason", f"{shown(reason)} is not in the map of outcomes")
             reason = rule.map.get(reason, reason)
+        if payment["type"] == "refund":
+            if reason is not None:
+                why = "a refund that was declined moved no money"
+                raise _RowError("reason", why, "INCONSISTENT")
+            return None
         event = _about(payment, "outcome", after)
         if event is None:
             return None

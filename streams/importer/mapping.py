@@ -7,7 +7,7 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -128,6 +128,7 @@ def load_mapping(path: Path, kind: Kind | None = None) -> Mapping:
     """
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
+        _check_rules(path, raw)
         mapping = msgspec.convert(raw, Mapping)
     except OSError as error:
         raise BadConfiguration(f"{path}: cannot be read ({error.strerror})") from None
@@ -159,12 +160,24 @@ def suggestion(wrong: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
-def _readable(message: str) -> str:
-    """msgspec's message with the TOML key first."""
+def _check_rules(path: Path, raw: dict[str, Any]) -> None:
+    """Each rule by itself, as msgspec does not say in which one of many a mistake is."""
+    for table in ("fields", "attributes"):
+        rules = raw.get(table)
+        for name, rule in rules.items() if isinstance(rules, dict) else ():
+            try:
+                msgspec.convert(rule, FieldRule)
+            except msgspec.ValidationError as error:
+                message = _readable(str(error), f"{table}.{name}")
+                raise BadConfiguration(f"{path}: {message}") from None
+
+
+def _readable(message: str, inside: str = "") -> str:
+    """msgspec's message with the TOML key first; ``inside`` is the key of the part it is about."""
     found = re.search(r" - at `(?:key in )?\$\.?([^`]*)`$", message)
-    if found is None:
-        return message
-    return f"{found.group(1) or 'the file'}: {message[: found.start()]}"
+    keys = [inside, found.group(1) if found else ""]
+    text = message[: found.start()] if found else message
+    return f"{'.'.join(key for key in keys if key) or 'the file'}: {text}"
 
 
 def _problems(mapping: Mapping) -> list[str]:

@@ -54,20 +54,21 @@ def import_file(
     The same file with the same mapping is one import, wherever the file lies.
     """
     started_s = clock.monotonic_s()
-    mapping_digest = mapping.digest()
-    import_id = digest(f"{mapping.kind}:{file_digest(path)}:{mapping_digest}".encode())[:16]
+    identity = import_id(path, mapping)
     with open_dataset(folder) as writer:
         state = writer.begin(
-            Progress(id=import_id, kind=mapping.kind, file=path.name, mapping_digest=mapping_digest)
+            Progress(
+                id=identity, kind=mapping.kind, file=path.name, mapping_digest=mapping.digest()
+            )
         )
         resumed_at = state.rows
         if not state.complete:
-            _Run(writer, state, EventBuilder(mapping), chunk_rows).take(
+            RowTaker(writer, state, EventBuilder(mapping), chunk_rows).take(
                 read_rows(path, mapping, progress)
             )
         # Also when it was complete before: the kill may have come just ahead of this line.
         writer.write_manifest()
-        rejected = writer.rejected_path(import_id)
+        rejected = writer.rejected_path(identity)
         return ImportReport(
             dataset=folder.name,
             file=path.name,
@@ -84,8 +85,13 @@ def import_file(
         )
 
 
-class _Run:
-    """The rows of one run, gathered into chunks."""
+def import_id(path: Path, mapping: Mapping) -> str:
+    """What an import is known by: the content of the file and the meaning of the mapping."""
+    return digest(f"{mapping.kind}:{file_digest(path)}:{mapping.digest()}".encode())[:16]
+
+
+class RowTaker:
+    """Gathers the events of rows into chunks and commits them; ``state`` says where it begins."""
 
     def __init__(
         self, writer: DatasetWriter, state: Progress, builder: EventBuilder, chunk_rows: int
