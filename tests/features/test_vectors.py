@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import FEATURE_NAMES
+from features.catalogue import CATALOGUE, FEATURE_NAMES
 from features.records import HOLE_RECORD, facts, pack
 from features.tails import Tail
 from features.vectors import vectors
@@ -17,6 +18,7 @@ from risk.domain.event import Login, Payment
 from risk.domain.limits import AMOUNT_SQUARED_CLAMP, TAIL_CAP
 from risk.domain.observation import Arrival
 from risk.domain.times import from_ms
+from tests.support.dense import dense_case
 from tests.support.feature_oracle import expected
 from tests.support.histories import NOW_MS, Case, cases
 
@@ -36,22 +38,40 @@ def _agree(name: str, ours: float, theirs: float) -> bool:
     return ours == theirs
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(cases())
-def test_every_feature_equals_its_sentence(case: Case) -> None:
+def _check(case: Case) -> dict[str, float]:
     matrix, inexact = vectors([case.item])
+    row = dict(zip(FEATURE_NAMES, matrix[0].tolist(), strict=True))
     wanted = expected(case.payment, case.of, case.logs)
-    assert set(wanted) == set(FEATURE_NAMES)
-    for name, value in zip(FEATURE_NAMES, matrix[0].tolist(), strict=True):
+    assert set(wanted) == set(row)
+    for name, value in row.items():
         theirs, doubt = wanted[name]
         assert _agree(name, value, theirs), (name, value, theirs)
         assert (name in inexact[0]) == doubt, (name, value, "inexact")
+    return row
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_every_feature_equals_its_sentence(case: Case) -> None:
+    _check(case)
+
+
+def test_every_feature_equals_its_sentence_over_long_histories() -> None:
+    rng = random.Random(11)
+    values: dict[str, set[float]] = {name: set() for name in FEATURE_NAMES}
+    for _ in range(900):
+        for name, value in _check(dense_case(rng)).items():
+            if not math.isnan(value):
+                values[name].add(value)
+    # Else the histories would not have tested anything.
+    for spec in CATALOGUE:
+        assert len(values[spec.name]) >= (2 if spec.dtype in ("flag", "code") else 3), spec.name
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(cases(longest=6), min_size=2, max_size=5), st.randoms(use_true_random=False))
-def test_the_bits_of_a_row_depend_on_its_item_alone(batch: list[Case], random: object) -> None:
-    items = [case.item for case in batch]
+@given(st.lists(st.integers(0, 10**9), min_size=2, max_size=5))
+def test_the_bits_of_a_row_depend_on_its_item_alone(seeds: list[int]) -> None:
+    items = [dense_case(random.Random(seed)).item for seed in seeds]
     whole, doubts = vectors(items)
     backwards, _ = vectors(items[::-1])
     assert whole.tobytes() == backwards[::-1].tobytes()
