@@ -115,7 +115,7 @@ async def build_runtime(
             stack, settings, keys, KafkaTruth(settings.kafka, topics, publisher), rates
         )
         follower = _follower(settings)
-        judgement = _judgement(rates, clock.now_ms())
+        judgement = new_judgement(rates, clock.now_ms())
         engine = Engine(memory, judgement, publisher, metrics)
         runtime = Runtime(
             settings, topics, clock, rates, metrics, memory, publisher, judgement, engine, follower
@@ -159,7 +159,7 @@ def _follower(settings: Settings) -> Follower:
     return Follower(source, settings.model_alias)
 
 
-def _judgement(rates: ExchangeRates, now_ms: int) -> Judgement:
+def new_judgement(rates: ExchangeRates, now_ms: int) -> Judgement:
     """The judgement with the book and the policy that ship; the model joins when it is there."""
     constants = Constants(
         feature_names=FEATURE_NAMES,
