@@ -1,0 +1,333 @@
+"""The order in which `weir run` starts, works and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from risk.cli.run_view import RunView
+from risk.domain.clock import Deadline, SystemClock
+from risk.domain.errors import Unavailable
+from risk.local import ports, runfile
+from risk.local.parts import DEFAULT_PORTS, PARTS, Parts
+from risk.local.services import answers_ready, start_service
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from risk.local.process import Child
+    from risk.settings import Settings
+    from streams.watch import Tally, Watcher
+
+DRAIN_S: Final = 30.0
+READY_MS: Final = 90_000
+SHOW_EVERY_S: Final = 1.0
+DEMO_KEY: Final = "demo of weir run"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the user asked for."""
+
+    seconds: float | None
+    rate: float
+    seed: int
+    dataset: str | None
+    speed: str
+    workers: int
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The report of a run. Latencies are from produce to decision, in milliseconds."""
+
+    payments: int
+    decisions: int
+    outcomes: dict[str, int]
+    per_s: float
+    latency_ms: dict[str, float | None]
+    dead_letters: int
+    seconds_to_ready: float
+    redis_bytes_per_payment: float | None
+    seed: int
+    world: str
+
+
+class Job:
+    """One run. ``run`` may be called once."""
+
+    def __init__(self, settings: Settings, order: Order, console: Console) -> None:
+        world = order.dataset or settings.world
+        self._settings = settings.model_copy(update={"home": settings.state, "world": world})
+        self._order = order
+        self._console = console
+        self._clock = SystemClock()
+        self._began_s = self._clock.monotonic_s()
+        self._services: list[Child] = []
+
+    def run(self, report: Path | None) -> bool:
+        """Start, work, stop. True where every payment got its decision."""
+        if self._order.dataset is not None:
+            _check_dataset(self._settings.state, self._order.dataset)
+        with _interruptible(), ExitStack() as stack:
+            file = stack.enter_context(runfile.hold(self._settings.state))
+            parts = stack.enter_context(Parts(self._settings.state))
+            stack.callback(self._stop_services)
+            try:
+                record = self._start(parts)
+                file.write(record)
+                self._wait_for_services(record.api)
+                ready_s = self._clock.monotonic_s() - self._began_s
+                self._say(f"ready after {ready_s:.1f} s")
+                found = asyncio.run(self._work(record, ready_s))
+            except KeyboardInterrupt:
+                self._say("interrupted before payments flowed; stopping what was started")
+                return True
+            if report is not None:
+                body = msgspec.json.format(msgspec.json.encode(found), indent=2)
+                report.write_bytes(body + b"\n")
+            self._say("stopping; state stays in " + str(self._settings.state))
+        self._summary(found)
+        return found.decisions >= found.payments
+
+    # -- start ---------------------------------------------------------------------------
+
+    def _start(self, parts: Parts) -> runfile.RunRecord:
+        lacking = [name for name in PARTS if not getattr(self._settings, name)]
+        self._say(f"starting {', '.join(lacking) or 'nothing: all addresses are given'}")
+        addresses = parts.start(lacking, self._say)
+        self._settings = self._settings.model_copy(update=addresses)
+        self._first_model()
+        port = ports.pick(DEFAULT_PORTS["api"])
+        self._start_services(port)
+        return runfile.RunRecord(
+            pid=os.getpid(),
+            command=runfile.RUN,
+            started_at_ms=self._clock.now_ms(),
+            kafka=self._settings.kafka,
+            redis=self._settings.redis,
+            mlflow=self._settings.mlflow,
+            api=f"http://127.0.0.1:{port}",
+            demo_key=self._demo_key(),
+            pids=parts.pids | {child.command.name: child.pid for child in self._services},
+        )
+
+    def _first_model(self) -> None:
+        from models.bootstrap_model import ensure_model
+        from risk.cli.progress import stages
+        from risk.tables.load import exchange_rates
+
+        settings = self._settings
+        rates = exchange_rates(settings.rates, settings.base_currency)
+        with stages(self._console) as progress:
+            version = ensure_model(settings.mlflow, settings.world, rates, progress)
+        if version is not None:
+            self._say(f"trained and registered the first model, version {version}")
+
+    def _start_services(self, api_port: int) -> None:
+        for slot in range(self._order.workers):
+            arguments = ["worker", "--slot", str(slot)]
+            self._services.append(start_service(f"worker-{slot}", arguments, self._settings))
+        arguments = ["api", "--host", "127.0.0.1", "--port", str(api_port)]
+        self._services.append(start_service("api", arguments, self._settings))
+
+    def _wait_for_services(self, api: str) -> None:
+        """Until the API takes payments and every worker has its partitions."""
+        deadline = Deadline(self._clock, READY_MS)
+        *workers, door = self._services
+        door.wait_ready(lambda: answers_ready(api), READY_MS / 1000)
+        for worker in workers:
+            ready = self._settings.state / "ready" / worker.command.name
+            worker.wait_ready(ready.exists, max(1.0, deadline.remaining_s()))
+
+    def _demo_key(self) -> str:
+        """A key for the user of this machine; the one of the run before is revoked."""
+        from risk.keys import make_key
+        from risk.secret import load_secret
+        from risk.storage.api_keys import SqlKeyStore
+        from risk.storage.sql import open_store
+
+        engine = open_store(self._settings)
+        try:
+            store = SqlKeyStore(engine)
+            now_ms = self._clock.now_ms()
+            for held in store.all():
+                if held.name == DEMO_KEY and held.in_force(now_ms):
+                    store.revoke(held.key_id, now_ms)
+            key, token = make_key(
+                secret=load_secret(self._settings),
+                tenant="main",
+                name=DEMO_KEY,
+                scopes=("decide", "read", "events"),
+                now_ms=now_ms,
+            )
+            store.add(key)
+            return token
+        finally:
+            engine.dispose()
+
+    # -- work ----------------------------------------------------------------------------
+
+    async def _work(self, record: runfile.RunRecord, ready_s: float) -> RunReport:
+        from streams.topics import Topics
+        from streams.watch import Watcher
+
+        topics = Topics(self._settings.world)
+        redis_before = await _redis_bytes(record.redis)
+        addresses = [
+            ("API", record.api),
+            ("API reference", f"{record.api}/docs"),
+            ("MLflow", record.mlflow),
+            ("Kafka", record.kafka),
+            ("run.json (addresses, demo key)", str(self._settings.state / runfile.FILE)),
+        ]
+        began_s = self._clock.monotonic_s()
+        async with Watcher(record.kafka, topics, self._clock) as watcher:
+            with RunView(self._console, addresses) as view:
+                showing = asyncio.create_task(self._show(view, watcher.tally, began_s))
+                await self._traffic_until_stopped(record, watcher)
+                sent_s = self._clock.monotonic_s() - began_s
+                answered = await watcher.drain(DRAIN_S)
+                await asyncio.sleep(SHOW_EVERY_S)
+                showing.cancel()
+            if not answered:
+                self._say(f"{watcher.undecided} payments have no decision after {DRAIN_S:.0f} s")
+            tally = watcher.tally
+        used = await _redis_bytes(record.redis) - redis_before
+        return self._report(tally, sent_s, ready_s, used)
+
+    async def _traffic_until_stopped(self, record: runfile.RunRecord, watcher: Watcher) -> None:
+        """Send until the time is up, the data set ends, Ctrl-C, or a service dies."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            work = [
+                asyncio.create_task(self._traffic(record, watcher)),
+                asyncio.create_task(stop.wait()),
+                asyncio.create_task(self._watch_services()),
+            ]
+            done, rest = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+            for task in done:
+                task.result()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def _traffic(self, record: runfile.RunRecord, watcher: Watcher) -> None:
+        from streams.importer.dataset import dataset_folder
+        from streams.importer.send import send_dataset, speed_of
+        from streams.paced import PacedSender
+        from streams.topics import Topics
+
+        order = self._order
+        if order.dataset is not None:
+            folder = dataset_folder(self._settings.state, order.dataset)
+            speed = speed_of(order.speed)
+            world = self._settings.world
+            await send_dataset(
+                folder, world, speed, record.kafka, self._clock, on_payment=watcher.sent
+            )
+            return
+        from risk.simulator.traffic import Traffic
+
+        self._say(f"simulated traffic, seed {order.seed}, {order.rate:g} payments/s")
+        traffic = Traffic(order.seed, order.rate, self._clock.now_ms())
+        async with PacedSender(record.kafka, Topics(self._settings.world), self._clock) as sender:
+            await sender.run(traffic, order.seconds, watcher.sent)
+
+    async def _watch_services(self) -> None:
+        while True:
+            for child in self._services:
+                if not child.running:
+                    raise Unavailable(
+                        child.command.name,
+                        f"it ended with code {child.exit_code}; see {child.command.log}",
+                    )
+            await asyncio.sleep(0.2)
+
+    async def _show(self, view: RunView, tally: Tally, began_s: float) -> None:
+        before, before_s = 0, began_s
+        while True:
+            await asyncio.sleep(SHOW_EVERY_S)
+            now_s = self._clock.monotonic_s()
+            per_s = (tally.decisions - before) / (now_s - before_s)
+            before, before_s = tally.decisions, now_s
+            view.show(tally, now_s - began_s, per_s)
+
+    # -- end -----------------------------------------------------------------------------
+
+    def _stop_services(self) -> None:
+        for child in self._services:
+            child.ask_to_stop()
+        for child in self._services:
+            child.stop()
+
+    def _report(self, tally: Tally, sent_s: float, ready_s: float, used: int) -> RunReport:
+        return RunReport(
+            payments=tally.sent,
+            decisions=tally.decisions,
+            outcomes={name: tally.outcomes[name] for name in ("allow", "review", "block")},
+            per_s=round(tally.decisions / sent_s, 1) if sent_s else 0.0,
+            latency_ms=tally.latency.summary(),
+            dead_letters=tally.dead_letters,
+            seconds_to_ready=round(ready_s, 2),
+            redis_bytes_per_payment=round(used / tally.sent, 1) if tally.sent else None,
+            seed=self._order.seed,
+            world=self._settings.world,
+        )
+
+    def _summary(self, found: RunReport) -> None:
+        outcomes = ", ".join(f"{name} {count:,}" for name, count in found.outcomes.items())
+        latency = ", ".join(f"{name} {value}" for name, value in found.latency_ms.items())
+        self._say(
+            f"{found.payments:,} payments, {found.decisions:,} decisions ({outcomes}),"
+            f" {found.per_s:,.0f}/s, latency ms {latency}, {found.dead_letters} dead letters"
+        )
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _check_dataset(state: Path, name: str) -> None:
+    from streams.importer.dataset import dataset_folder
+    from streams.importer.send import sendable
+
+    sendable(dataset_folder(state, name))
+
+
+async def _redis_bytes(address: str) -> int:
+    """``used_memory`` of the server."""
+    from redis.asyncio import Redis
+
+    client: Any = Redis.from_url(address)
+    try:
+        return int((await client.info("memory"))["used_memory"])
+    finally:
+        await client.aclose()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM asks for the same orderly end as Ctrl-C."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    held = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, held)
