@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -127,13 +127,24 @@ def _settings(config: WorkerConfig) -> dict[str, Any]:
     }
 
 
-async def run_app(app: WorkerApp, watchdog: Watchdog, stop: asyncio.Event) -> bool:
+async def run_app(
+    app: WorkerApp,
+    watchdog: Watchdog,
+    stop: asyncio.Event,
+    on_ready: Callable[[int], None] = lambda partitions: None,
+) -> bool:
     """Run ``app`` until ``stop`` is set; False where it crashed.
 
+    ``on_ready`` is called with the number of partitions each time they were assigned.
     Stopping finishes the batches in flight, commits them, and leaves the group; the
     watchdog ends the process if that takes longer than ``STOP_WITHIN_S``.
     """
     Path(app.conf.datadir).mkdir(parents=True, exist_ok=True)
+
+    async def assigned(*_: Any, **__: Any) -> None:
+        on_ready(len(app.consumer.assignment()))
+
+    app.on_rebalance_complete.connect(assigned)
     watchdog.start()
     try:
         await app.start()
@@ -159,6 +170,9 @@ def lag(app: WorkerApp) -> int:
 
 
 def quiet_faust(level: int = logging.WARNING) -> None:
-    """Let only warnings of Faust, mode and aiokafka into the log."""
-    for name in ("faust", "mode", "aiokafka"):
+    """Let only warnings of Faust, mode and aiokafka into the log.
+
+    Faust names the loggers of our subclasses after their modules, here ``streams``.
+    """
+    for name in ("faust", "mode", "aiokafka", "streams"):
         logging.getLogger(name).setLevel(level)

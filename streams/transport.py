@@ -191,7 +191,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     await self._seek(tp, read)
         except (KafkaError, *self.consumer_stopped_errors) as error:
             # Not ours any more: whoever reads it next starts at the committed offset.
-            self.log.info("not reading again: %r", error)
+            self.log.warning("not reading again: %r", error)
 
     async def _deliver(self, tp: TP, records: list[Record], generation: int) -> None:
         """Hand the unread part of ``records`` to the streams as one message."""
@@ -202,7 +202,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not records:
                 return
         elif read is not None and records[0].offset > read:
-            self.log.info("%s has no offsets %s to %s", tp, read, records[0].offset - 1)
+            self.log.warning("%s has no offsets %s to %s", tp, read, records[0].offset - 1)
         batch = Batch(
             topic=tp.topic,
             partition=tp.partition,

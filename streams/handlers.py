@@ -1,0 +1,63 @@
+"""Puts the doors of a worker together from the parts of its process."""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+from risk.domain.clock import Clock
+from risk.domain.event import AnyEvent, Payment, Refund
+from risk.domain.money import ExchangeRates
+from risk.observability.metrics import Metrics
+from streams.batch import Handler
+from streams.door import Aside, Delivering, StreamDoor
+from streams.intake import Intake
+from streams.own_decisions import DecisionsDoor
+from streams.resolve import Decided, Published, Resolver
+from streams.topics import Topics
+from streams.watchdog import Watchdog
+from streams.worker import Engine, Walker
+
+
+class Outlet(Delivering, Published, Protocol):
+    """The publisher: it delivers, and reads again what it delivered."""
+
+
+class Parts(Protocol):
+    """What a worker needs of its process (``risk.bootstrap.Runtime`` has it)."""
+
+    @property
+    def topics(self) -> Topics: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def rates(self) -> ExchangeRates: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def memory(self) -> Decided: ...
+    @property
+    def publisher(self) -> Outlet: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def live(self) -> bool: ...
+
+
+def build_handlers(
+    parts: Parts, watchdog: Watchdog, deadline_ms: int, jitter: random.Random
+) -> dict[str, Handler]:
+    """A handler for each topic that a worker reads, by the topic's short name."""
+
+    def to_base(event: AnyEvent) -> int | None:
+        if isinstance(event, Payment | Refund):
+            return parts.rates.to_base(event.amount_minor, event.currency)
+        return None
+
+    intake = Intake(to_base, live=parts.live)
+    walker = Walker(parts.engine, parts.clock, deadline_ms, jitter)
+    aside = Aside(parts.publisher, parts.topics, parts.metrics)
+    resolver = Resolver(parts.memory, parts.publisher, intake)
+    events = StreamDoor(intake, resolver, walker, aside, parts.clock, watchdog.touch)
+    decisions = DecisionsDoor(intake, walker, aside, parts.clock, watchdog.touch)
+    return {"events": events, "labels": events, "decisions": decisions}
