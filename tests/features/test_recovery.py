@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,34 +338,34 @@ async def test_a_recoverer_may_die_at_any_call(redis_url: str, after: bool) -> N
 class Hooked(LocalTruth):
     """A topic twin that lets something happen before one of its methods goes on."""
 
-    def __init__(self, of: LocalTruth, at: str, hook: Callable[[], object]) -> None:
+    def __init__(self, of: LocalTruth, at: str, hook: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self.partitions = of.partitions
         self._at = at
         self._hook = hook
 
-    def _reach(self, name: str) -> None:
+    async def _reach(self, name: str) -> None:
         if name == self._at:
             self._at = ""
-            self._hook()
+            await self._hook()
 
     async def last_epoch(self) -> int:
-        self._reach("last_epoch")
+        await self._reach("last_epoch")
         return await super().last_epoch()
 
     async def write_markers(self, epoch: int) -> dict[Place, int]:
-        self._reach("write_markers")
+        await self._reach("write_markers")
         return await super().write_markers(epoch)
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
     ) -> AsyncIterator[TruthRecord]:
-        self._reach("read")
+        await self._reach("read")
         async for record in super().read(topic, partition, from_offset, to_offset):
             yield record
 
     async def publish_ledger(self, publications: Sequence[Publication], epoch: int) -> None:
-        self._reach("publish_ledger")
+        await self._reach("publish_ledger")
         await super().publish_ledger(publications, epoch)
 
 
@@ -381,7 +381,7 @@ async def test_kafka_away_means_unavailable_and_begin_again(redis_url: str, step
     before = await dump(first)
     await forget(first, scripts=True)
 
-    def away() -> None:
+    async def away() -> None:
         raise Unavailable("kafka", "the broker is away")
 
     node = Node(Connection(redis_url), first.keys.prefix, Hooked(truth, step, away))
@@ -404,11 +404,11 @@ async def test_a_restart_during_recovery_begins_again(
     await first.memory.observe([payment(2)])
     before = await dump(first)
 
-    def restart() -> None:
+    async def restart() -> None:
         server.kill()
         server.restart()
 
-    restart()
+    await restart()
     node = Node(Connection(server.url), first.keys.prefix, Hooked(truth, step, restart))
     await node.memory.open()
     assert node.memory.epoch >= 2
@@ -417,6 +417,86 @@ async def test_a_restart_during_recovery_begins_again(
         await first.memory.observe([payment(2)])
     for one in (first, node):
         await one.close()
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_recoverer_that_lost_its_lock_changes_nothing(redis_url: str, step: str) -> None:
+    truth = LocalTruth()
+    first = await opened(redis_url, truth=truth)
+    await walk(first, payment(1))
+    (claimed,) = await first.memory.observe([payment(2)])
+    await forget(first, scripts=True)
+    prefix = first.keys.prefix
+    others: list[Node] = []
+
+    async def overtaken() -> None:
+        """While the first sleeps its lock runs out, and another does all the work."""
+        await first.connection.call("DEL", first.keys.lock)
+        others.append(await opened(redis_url, prefix, truth))
+        await walk(others[0], payment(3))
+
+    node = Node(Connection(redis_url), prefix, Hooked(truth, step, overtaken))
+    await node.memory.open()
+    assert node.recovery.last is None
+    assert node.memory.epoch == others[0].memory.epoch
+    assert isinstance(claimed, Claimed)
+    assert same_claim((await node.memory.observe([payment(2)]))[0], claimed)
+    await walk(node, payment(4))
+    before = await dump(node)
+    await forget(node)  # its late markers must not make the other's records void
+    await node.memory.recover()
+    assert await dump(node) == before
+    for one in (first, node, *others):
+        await one.close()
+
+
+async def test_a_long_recovery_keeps_its_lock(redis_url: str) -> None:
+    truth = LocalTruth()
+
+    async def slow() -> None:
+        await asyncio.sleep(0.5)
+
+    prefix = new_prefix()
+    node = Node(Connection(redis_url), prefix, Hooked(truth, "read", slow), lock_ms=100)
+    other = Node(Connection(redis_url), prefix, truth, lock_ms=100)
+    await asyncio.gather(node.memory.open(), _a_little_later(other))
+    assert node.recovery.last is not None
+    assert other.recovery.last is None
+    assert await truth.last_epoch() == 1
+    for one in (node, other):
+        await one.close()
+
+
+async def _a_little_later(node: Node) -> None:
+    await asyncio.sleep(0.05)
+    await node.memory.open()
+
+
+@pytest.mark.parametrize("lose", ["DEL", "SET"])
+async def test_a_closed_gate_stops_every_step(node: Node, lose: str) -> None:
+    """The scripts are still known here: only the epoch key says that the epoch is over."""
+    seen = await node.memory.observe([payment(1), payment(2)])
+    first, second = (
+        decided(of, one)
+        for of, one in zip((payment(1), payment(2)), seen, strict=True)
+        if isinstance(one, Claimed)
+    )
+    await node.memory.decide([first])
+    (delivery,) = node.truth.deliver([first], node.memory.epoch)
+    key = node.keys.epoch
+    await node.connection.call(*(("SET", key, "closed:1") if lose == "SET" else ("DEL", key)))
+    with pytest.raises(StaleEpoch):
+        await node.memory.observe([payment(3)])
+    with pytest.raises(StaleEpoch):
+        await node.memory.decide([second])
+    with pytest.raises(StaleEpoch):
+        await node.memory.acknowledge([delivery])
+    with pytest.raises(StaleEpoch):
+        await node.memory.pending(2**50, 1)
+    with pytest.raises(StaleEpoch):
+        await node.memory.settle([node.keys.event("main", "p:p2")])
+    await node.memory.recover()
+    assert node.memory.epoch == 2
 
 
 async def test_lost_last_commands_come_back_from_kafka(
