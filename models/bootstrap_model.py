@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from features.catalogue import catalogue_digest
 from models.dataset import DAY_MS, Samples, join, observe, split_by_time
 from models.names import CHAMPION, model_name
-from models.registry import Registry
+from models.registry import Registry, Version
 from models.train import Trained, train
 from risk.domain.event import AnyEvent
 from risk.domain.money import ExchangeRates
@@ -30,6 +31,7 @@ _PLACES: Final = (
     (0.755, 4_000), (0.785, 1_000), (0.805, 2_000),
 )  # fmt: skip
 _TICK_MS: Final = 1_000
+_SOURCE: Final = "the simulator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Recipe:
     @property
     def source(self) -> str:
         return (
-            f"the simulator, seed {self.seed}: {self.accounts} accounts over {self.days:g} days,"
+            f"{_SOURCE}, seed {self.seed}: {self.accounts} accounts over {self.days:g} days,"
             f" and {len(_PLACES)} openings of {self.opening_payments} payments;"
             f" label delay {self.label_delay_days:g} days"
         )
@@ -86,16 +88,24 @@ def ensure_model(
 ) -> str | None:
     """Train and register a champion if the world has none; its version, None where it had one.
 
-    Raises Unavailable where MLflow does not answer.
+    A champion made here for another feature catalogue is replaced, since nothing can serve it
+    any more; one made from real payments is left to its owners. Raises Unavailable where
+    MLflow does not answer.
     """
     registry = Registry(mlflow, model_name(world))
-    if any(CHAMPION in version.aliases for version in registry.versions()):
+    champions = [known for known in registry.versions() if CHAMPION in known.aliases]
+    if champions and not _is_outdated(champions[0]):
         return None
     trained = train_from_simulator(recipe or Recipe(), rates, progress)
     progress("Registering the model", _TRAINED)
-    version = registry.publish(trained.bundle, trained.parameters)
+    version = registry.publish(trained.bundle, trained.parameters, plots=trained.plots)
     progress("Registered", 1.0)
     return version
+
+
+def _is_outdated(champion: Version) -> bool:
+    ours = champion.parameters.get("source", "").startswith(_SOURCE)
+    return ours and champion.catalogue != catalogue_digest()
 
 
 def _world(recipe: Recipe, rates: ExchangeRates, progress: Progress) -> Samples:

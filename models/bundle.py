@@ -13,10 +13,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -119,15 +119,33 @@ class Bundle:
         )
 
     def write(self, folder: Path) -> None:
-        """Put the bundle at ``folder``, whole or not at all; an existing one is replaced."""
+        """Put the bundle at ``folder``, whole or not at all, also beside other writers.
+
+        A whole one that is there stays; a damaged one is replaced.
+        """
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
         fresh.mkdir()
-        for name, body in {**self.files, MANIFEST: self.manifest}.items():
-            (fresh / name).write_bytes(body)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(fresh, folder)
+        try:
+            for name, body in {**self.files, MANIFEST: self.manifest}.items():
+                (fresh / name).write_bytes(body)
+            # Either step is refused where another writer was first: its files are these files.
+            if folder.is_dir() and not self._stands_at(folder):
+                with suppress(OSError):
+                    folder.rename(fresh / "damaged")
+            with suppress(OSError):
+                fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(folder / "damaged", ignore_errors=True)
+        if not self._stands_at(folder):
+            raise BadModel(f"the model could not be written to {folder}")
+
+    def _stands_at(self, folder: Path) -> bool:
+        try:
+            return read_bundle(folder, self.digest) == self
+        except BadModel:
+            return False
 
 
 def make_bundle(

@@ -8,6 +8,7 @@ with 1 and the reason as the last line of standard error.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,8 +21,12 @@ def fetch(address: str, run_id: str, folder: Path) -> None:
     from models.names import ARTIFACT_FOLDER
 
     client = MlflowClient(tracking_uri=address)
+    incoming = folder / "incoming"
+    incoming.mkdir()
     for name in (MANIFEST, *FILES):
-        client.download_artifacts(run_id, f"{ARTIFACT_FOLDER}/{name}", str(folder))
+        # Where MLflow puts the file below the folder differs between its versions.
+        got = client.download_artifacts(run_id, f"{ARTIFACT_FOLDER}/{name}", str(incoming))
+        os.replace(got, folder / name)
 
 
 def main() -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from models.names import CHAMPION
@@ -12,29 +9,24 @@ from models.scorer import Scorer
 from models.source import ModelRef, ModelSource
 from risk.domain.errors import BadModel, Unavailable
 
-POLL_S: Final = 2.0
+# A refusal may come of this machine (no memory, no time) and not of the model: look again.
+_RETRY_CHECKS: Final = 30
 
 
 class Follower:
     """``scorer`` is the model to serve now, None until there is one.
 
     Whoever scores takes ``scorer`` once per batch: a swap never touches a batch in flight.
-    A refused version is remembered and not tried again until the alias moves; the model that
-    serves stays. ``on_swap(ref)`` and ``on_refuse(ref, reason)`` are told of both.
+    A refused version is not tried at every check, and the model that serves stays. Call
+    ``check`` every two seconds, from a thread.
     """
 
-    def __init__(
-        self,
-        source: ModelSource,
-        alias: str = CHAMPION,
-        on_swap: Callable[[ModelRef], None] = lambda ref: None,
-        on_refuse: Callable[[ModelRef | None, str], None] = lambda ref, reason: None,
-    ) -> None:
+    def __init__(self, source: ModelSource, alias: str = CHAMPION) -> None:
         self._source = source
         self._alias = alias
-        self._on_swap = on_swap
-        self._on_refuse = on_refuse
-        self._refused: tuple[ModelRef | None, str] | None = None
+        self._refused: ModelRef | None = None
+        self._refusal: str | None = None
+        self._skipped = 0
         self._ref: ModelRef | None = None
         self._scorer: Scorer | None = None
 
@@ -50,7 +42,7 @@ class Follower:
     @property
     def refusal(self) -> str | None:
         """Why the version that the alias names does not serve; None where it does."""
-        return None if self._refused is None else self._refused[1]
+        return self._refusal
 
     def check(self) -> bool:
         """Look once; True where another model serves now. Blocking, up to seconds.
@@ -67,37 +59,22 @@ class Follower:
                 raise
             return True
         except BadModel as error:
-            self._refuse(None, str(error))
+            self._refused, self._refusal = None, str(error)
             return False
-
-    async def run(self, stop: asyncio.Event, poll_s: float = POLL_S) -> None:
-        """Check every ``poll_s`` seconds until ``stop`` is set; the loop goes on meanwhile."""
-        while not stop.is_set():
-            # Unavailable: the model that serves goes on; /readyz shows where there is none.
-            with suppress(Unavailable):
-                await asyncio.to_thread(self.check)
-            try:
-                await asyncio.wait_for(stop.wait(), poll_s)
-            except TimeoutError:
-                continue
 
     def _take(self, ref: ModelRef) -> bool:
         if self._ref is not None and ref.bundle == self._ref.bundle:
-            self._refused = None
+            self._refused = self._refusal = None
             return False
-        if self._refused is not None and self._refused[0] == ref:
+        if ref == self._refused and self._skipped < _RETRY_CHECKS:
+            self._skipped += 1
             return False
         try:
             scorer = self._source.load(ref)
         except BadModel as error:
-            self._refuse(ref, str(error))
+            self._refused, self._refusal, self._skipped = ref, str(error), 0
             return False
         self._source.serve(ref, self._alias)
-        self._scorer, self._ref, self._refused = scorer, ref, None
-        self._on_swap(ref)
+        self._scorer, self._ref = scorer, ref
+        self._refused = self._refusal = None
         return True
-
-    def _refuse(self, ref: ModelRef | None, reason: str) -> None:
-        if self._refused != (ref, reason):
-            self._refused = (ref, reason)
-            self._on_refuse(ref, reason)

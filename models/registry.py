@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from models.bundle import Bundle
 from models.names import (
@@ -26,6 +26,14 @@ from risk.domain.errors import BadModel, Unavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_ENVIRONMENT: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # A server that is down must be noticed in seconds, not after MLflow's minutes of retries.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Registry:
 
     def __init__(self, address: str, name: str) -> None:
         self._address = address
-        self._name = name
+        self.name = name
 
     def publish(
         self,
@@ -65,14 +73,14 @@ class Registry:
     ) -> str:
         """Log a run with the files of ``bundle``, register it, point ``alias`` at it.
 
-        ``plots`` are PNG pictures by name. Returns the version's number. The alias moves last:
+        ``plots`` are pictures by file name. Returns the version's number. The alias moves last:
         whoever follows it finds the files in place.
         """
         with _answering(self._address) as client:
             run_id = self._log_run(client, bundle, parameters, plots or {})
             self._create_name(client)
             registered = client.create_model_version(
-                self._name,
+                self.name,
                 source=f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT_FOLDER}",
                 run_id=run_id,
                 tags={
@@ -82,25 +90,37 @@ class Registry:
                     TAG_CATALOGUE: bundle.features.catalogue,
                 },
                 description=bundle.files["card.md"].decode(),
+                await_creation_for=0,  # the version is there when the server answers
             )
             version = str(registered.version)
-            client.set_registered_model_alias(self._name, alias, version)
+            client.set_registered_model_alias(self.name, alias, version)
             return version
 
     def point(self, alias: str, version: str) -> None:
         """Move ``alias`` to ``version``; raises BadModel where there is no such version."""
-        if version not in {known.version for known in self.versions()}:
-            raise BadModel(f"{self._name} has no version {version}; see `weir models list`")
+        self.version(version)
         with _answering(self._address) as client:
-            client.set_registered_model_alias(self._name, alias, version)
+            client.set_registered_model_alias(self.name, alias, version)
+
+    def version(self, version: str) -> Version:
+        """One version; raises BadModel where there is none of this number."""
+        for known in self.versions():
+            if known.version == version:
+                return known
+        raise BadModel(f"{self.name} has no version {version}; see `weir models list`")
+
+    def card(self, version: str) -> str:
+        """The model card of a version, Markdown."""
+        with _answering(self._address) as client:
+            return str(client.get_model_version(self.name, version).description or "")
 
     def versions(self) -> list[Version]:
         """Every version, newest first; none where nothing was registered."""
         with _answering(self._address) as client:
-            found = client.search_model_versions(f"name = '{self._name}'")
+            found = client.search_model_versions(f"name = '{self.name}'")
             if not found:
                 return []
-            pointed = client.get_registered_model(self._name).aliases
+            pointed = client.get_registered_model(self.name).aliases
             aliases: dict[str, list[str]] = {}
             for alias, number in pointed.items():
                 aliases.setdefault(str(number), []).append(alias)
@@ -111,7 +131,7 @@ class Registry:
                 number = str(one.version)
                 versions.append(
                     Version(
-                        name=self._name,
+                        name=self.name,
                         version=number,
                         run_id=run_id,
                         created_at_ms=int(one.creation_timestamp),
@@ -135,9 +155,9 @@ class Registry:
     ) -> str:
         from mlflow.entities import Metric, Param
 
-        experiment = client.get_experiment_by_name(self._name)
+        experiment = client.get_experiment_by_name(self.name)
         experiment_id = (
-            client.create_experiment(self._name) if experiment is None else experiment.experiment_id
+            client.create_experiment(self.name) if experiment is None else experiment.experiment_id
         )
         run = client.create_run(experiment_id, run_name=bundle.digest[:12])
         run_id = str(run.info.run_id)
@@ -161,9 +181,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            client.create_registered_model(
-                self._name, description="Risk of payments; see the card."
-            )
+            client.create_registered_model(self.name, description="Risk of payments; see the card.")
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -174,10 +192,8 @@ def _answering(address: str) -> Iterator[MlflowClient]:
     """A client of the server; MLflow's and its transport's errors become Unavailable."""
     if not address:
         raise Unavailable("mlflow", "no address is set; `make run` starts a server")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    # A server that is down must be noticed in seconds, not after MLflow's minutes of retries.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from models.bundle import Bundle, check_catalogue, read_bundle
-from models.names import ARTIFACT_FOLDER, TAG_BUNDLE
+from models.names import TAG_BUNDLE
 from models.scorer import Scorer
 from models.verify import verify
 from risk.domain.errors import BadModel, Unavailable
@@ -165,7 +165,7 @@ class ModelSource:
         folder.mkdir()
         try:
             _download(self._address, ref.run_id, folder)
-            read_bundle(folder / ARTIFACT_FOLDER, ref.bundle).write(self._folder(ref.bundle))
+            read_bundle(folder, ref.bundle).write(self._folder(ref.bundle))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

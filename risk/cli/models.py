@@ -1,0 +1,232 @@
+"""`weir models`: train, list, show and promote risk models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from models.registry import Registry, Version
+    from models.train import Trained
+    from risk.domain.money import ExchangeRates
+    from risk.settings import Settings
+
+_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
+_World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
+_Version = Annotated[str, typer.Argument(help="A version's number.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group ``models``."""
+    group = typer.Typer(help="Risk models: list, show, train, promote.", no_args_is_help=True)
+    group.command("list")(list_models)
+    group.command("show")(show)
+    group.command("train")(train)
+    group.command("promote")(promote)
+    app.add_typer(group, name="models")
+
+
+def list_models(world: _World = None, report: _Report = None) -> None:
+    """List the versions, newest first. Report keys: name, versions (as in show)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from risk.domain.times import rfc3339
+
+    settings = _settings(world)
+    with _registry(settings, "models list") as registry:
+        versions = registry.versions()
+    _write(report, {"name": registry.name, "versions": [_whole(known) for known in versions]})
+    table = Table("version", "alias", "registered", "AUC", "AP", "features", "model", box=None)
+    for known in versions:
+        table.add_row(
+            known.version,
+            ", ".join(known.aliases),
+            rfc3339(known.created_at_ms),
+            _number(known, "auc"),
+            _number(known, "average_precision"),
+            known.catalogue[:12],
+            known.model[:12],
+        )
+    Console().print(table if versions else "No model is registered; `weir models train` makes one.")
+
+
+def show(version: _Version, world: _World = None, report: _Report = None) -> None:
+    """Show one version whole. Report keys: name, version, run_id, created_at, aliases, bundle,
+    model, calibration, catalogue, metrics, parameters, card.
+    """
+    settings = _settings(world)
+    with _registry(settings, "models show") as registry:
+        found = registry.version(version)
+        content = _whole(found) | {"card": registry.card(version)}
+    _write(report, content)
+    for key in ("version", "run_id", "created_at", "aliases", "model", "calibration", "catalogue"):
+        value = content[key]
+        typer.echo(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")
+    typer.echo(f"\n{content['card']}")
+
+
+def train(
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Imported payments; else the simulator.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulator and of training.")] = 1,
+    label_delay_days: Annotated[
+        float, typer.Option("--label-delay-days", min=0.0, help="Time that labels get to arrive.")
+    ] = 10.0,
+    alias: Annotated[str, typer.Option("--alias", help="What then names it.")] = "champion",
+    world: _World = None,
+    report: _Report = None,
+) -> None:
+    """Train and register a model. Report keys: name, version, alias, bundle, model,
+    calibration, catalogue, metrics, parameters, seconds.
+    """
+    from rich.console import Console
+
+    from risk.cli.progress import stages
+    from risk.domain.clock import SystemClock
+    from risk.tables.load import exchange_rates
+
+    settings, clock = _settings(world), SystemClock()
+    began_s = clock.monotonic_s()
+    rates = exchange_rates(settings.rates, settings.base_currency)
+    if dataset is not None:
+        # Before any server is started: a wrong name should not cost half a minute.
+        _check_dataset(settings.state, dataset)
+    with _registry(settings, "models train") as registry:
+        with stages(Console(stderr=True)) as say:
+            if dataset is None:
+                trained = _train_simulated(seed, label_delay_days, rates, say)
+            else:
+                recipe = (dataset, seed, label_delay_days)
+                trained = _train_dataset(settings.state, recipe, rates, say)
+        version = registry.publish(
+            trained.bundle, trained.parameters, alias=alias, plots=trained.plots
+        )
+    bundle = trained.bundle
+    content = {
+        "name": registry.name,
+        "version": version,
+        "alias": alias,
+        "bundle": bundle.digest,
+        "model": bundle.model_digest,
+        "calibration": bundle.calibration_digest,
+        "catalogue": bundle.features.catalogue,
+        "metrics": dict(trained.metrics),
+        "parameters": dict(trained.parameters),
+        "seconds": round(clock.monotonic_s() - began_s, 3),
+    }
+    _write(report, content)
+    typer.echo(
+        f"{registry.name} version {version} is {alias}: AUC {trained.metrics['auc']:.4f},"
+        f" average precision {trained.metrics['average_precision']:.4f} on later payments"
+    )
+
+
+def promote(
+    version: _Version,
+    alias: Annotated[str, typer.Option("--alias", help="What names it from now on.")] = "champion",
+    world: _World = None,
+    report: _Report = None,
+) -> None:
+    """Point an alias at VERSION; the doors follow in seconds. Report keys: name, version, alias,
+    before (the version that the alias named, or null).
+    """
+    settings = _settings(world)
+    with _registry(settings, "models promote") as registry:
+        named = [known.version for known in registry.versions() if alias in known.aliases]
+        registry.point(alias, version)
+    before = named[0] if named else None
+    _write(report, {"name": registry.name, "version": version, "alias": alias, "before": before})
+    typer.echo(f"{alias} of {registry.name}: version {before or 'none'} -> {version}")
+
+
+def _train_simulated(
+    seed: int, label_delay_days: float, rates: ExchangeRates, say: Callable[[str, float], None]
+) -> Trained:
+    from models.bootstrap_model import Recipe, train_from_simulator
+
+    return train_from_simulator(Recipe(seed=seed, label_delay_days=label_delay_days), rates, say)
+
+
+def _train_dataset(
+    state: Path,
+    recipe: tuple[str, int, float],
+    rates: ExchangeRates,
+    say: Callable[[str, float], None],
+) -> Trained:
+    from models.dataset import DAY_MS
+    from models.train import train_on_history
+    from streams.importer.dataset import dataset_folder, read_manifest
+    from streams.importer.merge import ordered
+
+    name, seed, delay_days = recipe
+    folder = dataset_folder(state, name)
+    manifest = read_manifest(folder)
+    total = max(1, manifest.events)
+    return train_on_history(
+        (timed.event for timed in ordered(folder, manifest)),
+        rates,
+        int(delay_days * DAY_MS),
+        seed,
+        f"data set {name} ({manifest.digest[:12]}), label delay {delay_days:g} days",
+        lambda done: say("Computing the features of the history", done / total),
+    )
+
+
+def _check_dataset(state: Path, name: str) -> None:
+    from streams.importer.dataset import dataset_folder, read_manifest
+
+    read_manifest(dataset_folder(state, name))
+
+
+def _settings(world: str | None) -> Settings:
+    from risk.settings import Settings
+
+    given = Settings()
+    return given if world is None else Settings(world=world)
+
+
+@contextmanager
+def _registry(settings: Settings, command: str) -> Iterator[Registry]:
+    """The registry of the settings' world, on the running MLflow or one of our own."""
+    from models.names import model_name
+    from models.registry import Registry
+    from risk.local.parts import resolve
+
+    with resolve(settings, ("mlflow",), command=command) as resolved:
+        yield Registry(resolved.mlflow, model_name(resolved.world))
+
+
+def _whole(known: Version) -> dict[str, Any]:
+    from risk.domain.times import rfc3339
+
+    return {
+        "name": known.name,
+        "version": known.version,
+        "run_id": known.run_id,
+        "created_at": rfc3339(known.created_at_ms),
+        "aliases": list(known.aliases),
+        "bundle": known.bundle,
+        "model": known.model,
+        "calibration": known.calibration,
+        "catalogue": known.catalogue,
+        "metrics": dict(known.metrics),
+        "parameters": dict(known.parameters),
+    }
+
+
+def _number(known: Version, metric: str) -> str:
+    value = known.metrics.get(metric)
+    return "" if value is None else f"{value:.4f}"
+
+
+def _write(report: Path | None, content: object) -> None:
+    import msgspec
+
+    if report is not None:
+        report.write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
