@@ -14,7 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from risk.domain.errors import EVENT_ERRORS, DeadlineExceeded, InvalidEvent, Unavailable, WeirError
+from risk.domain.errors import (
+    EVENT_ERRORS,
+    DeadlineExceeded,
+    InvalidEvent,
+    PayloadMismatch,
+    Unavailable,
+    WeirError,
+)
 from risk.observability.metrics import Metrics
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -107,7 +114,7 @@ def respond(error: WeirError) -> Response:
         "detail": error.reason if isinstance(error, InvalidEvent) else str(error),
         "operator": error.operator,
     }
-    pointer = getattr(error, "field", None)
+    pointer = "/id" if isinstance(error, PayloadMismatch) else getattr(error, "field", None)
     if pointer is not None:
         body["pointer"] = pointer
     headers: dict[str, str] = {}

@@ -26,6 +26,8 @@ ALLOWED_FIELDS: Final = frozenset(
     ).split()
 )
 TEXT_CHARS_MAX = 400
+# Libraries whose everyday lines say nothing to an operator; their warnings are kept.
+CHATTY: Final = ("aiokafka", "alembic", "httpx", "uvicorn", "faust", "mode", "mlflow")
 _CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
 _EMAIL = re.compile(r"[^\s@\"'<>()=,;]+@[^\s@\"'<>()=,;]+\.[A-Za-z]{2,}")
 _KEY = re.compile(r"weir_[A-Za-z0-9_-]{20,}")
@@ -108,6 +110,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
 
 
 def _exception_class(

@@ -69,7 +69,7 @@ async def test_other_content_under_the_same_id_is_a_conflict(site: Site) -> None
     key = site.key("decide")
     await site.client.post(URL, json=site.payment(), headers=key)
     answer = await site.client.post(URL, json=site.payment(amount_minor=1), headers=key)
-    problem(answer, 409, "PAYLOAD_MISMATCH")
+    assert problem(answer, 409, "PAYLOAD_MISMATCH")["pointer"] == "/id"
 
 
 async def test_a_remembered_type_is_sent_elsewhere(site: Site) -> None:

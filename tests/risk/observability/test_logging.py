@@ -12,7 +12,7 @@ import structlog
 
 from risk.domain.clock import ManualClock
 from risk.domain.errors import InvalidEvent
-from risk.observability.logging import clean, configure_logging
+from risk.observability.logging import CHATTY, clean, configure_logging
 
 
 @pytest.fixture
@@ -24,6 +24,8 @@ def stream() -> Iterator[io.StringIO]:
     yield text
     root.handlers[:] = handlers
     root.setLevel(level)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -68,6 +70,12 @@ def test_an_exception_is_its_class_and_code(stream: io.StringIO) -> None:
         assert line["error"] == "InvalidEvent"
         assert line["code"] == "CARD_NUMBER"
     assert "acc-secret" not in stream.getvalue()
+
+
+def test_only_warnings_of_chatty_libraries_are_written(stream: io.StringIO) -> None:
+    logging.getLogger("httpx").info("HTTP Request")
+    logging.getLogger("aiokafka.consumer").warning("no broker")
+    assert [line["event"] for line in lines(stream)] == ["no broker"]
 
 
 @pytest.mark.parametrize(
