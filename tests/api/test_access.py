@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy import text
 
+from api.app import build_app
 from api.auth import Allow, access_of, check_declared
+from risk.domain.clock import SystemClock
 from risk.domain.errors import BadConfiguration
-from risk.keys import SCOPES
+from risk.keys import SCOPES, ApiKey
+from risk.settings import Settings
+from risk.storage.api_keys import SqlKeyStore, create_key
+from risk.storage.sql import connection, open_store
+from tests.support.engine_twin import TwinRuntime
 from tests.support.http import Site, open_site
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs"}
@@ -139,22 +149,45 @@ async def test_the_page_loads_nothing_from_elsewhere(site: Site) -> None:
         assert forbidden not in answer.text
 
 
-async def test_the_door_opens_its_own_store(tmp_path: Path) -> None:
-    from api.app import build_app
-    from risk.domain.clock import SystemClock
-    from risk.settings import Settings
-    from risk.storage.api_keys import create_key
-    from tests.support.engine_twin import TwinRuntime
-
-    settings = Settings(home=tmp_path)
-    clock = SystemClock()
-    _, token = create_key(settings, name="shop", scopes=["read"], now_ms=clock.now_ms())
+@asynccontextmanager
+async def own_store(home: Path) -> AsyncIterator[tuple[Settings, ApiKey, httpx.AsyncClient]]:
+    """A door that opened its own SQL store, and a client with a key of it."""
+    settings, clock = Settings(home=home), SystemClock()
+    key, token = create_key(settings, name="shop", scopes=["read"], now_ms=clock.now_ms())
     app = build_app(TwinRuntime(clock), settings)
-    transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://127.0.0.1",
+            headers={"Authorization": f"Bearer {token}"},
+        ) as client,
     ):
-        headers = {"Authorization": f"Bearer {token}"}
-        answer = await client.get("/v1/decisions/x", headers=headers)
-        assert answer.json()["code"] == "UNKNOWN_PAYMENT"
+        yield settings, key, client
+
+
+async def test_a_revocation_reaches_a_busy_door_within_five_seconds(tmp_path: Path) -> None:
+    clock = SystemClock()
+    async with own_store(tmp_path) as (settings, key, client):
+        assert (await client.get("/v1/decisions/x")).json()["code"] == "UNKNOWN_PAYMENT"
+        engine = open_store(settings)
+        assert SqlKeyStore(engine).revoke(key.key_id, clock.now_ms())
+        engine.dispose()
+        began_s = clock.monotonic_s()
+        while (await client.get("/v1/decisions/x")).status_code != 401:
+            assert clock.monotonic_s() - began_s < 5.0
+            await asyncio.sleep(0.05)
+
+
+async def test_without_the_store_keys_are_trusted_for_seconds_only(tmp_path: Path) -> None:
+    async with own_store(tmp_path) as (settings, _, client):
+        assert (await client.get("/v1/decisions/x")).status_code == 404
+        engine = open_store(settings)
+        with connection(engine) as link:
+            link.execute(text("DROP TABLE api_keys"))
+        engine.dispose()
+        codes = []
+        while 503 not in codes:
+            codes.append((await client.get("/v1/decisions/x")).status_code)
+            await asyncio.sleep(0.05)
+        assert set(codes) == {404, 503}
