@@ -450,6 +450,42 @@ async def test_a_recoverer_that_lost_its_lock_changes_nothing(redis_url: str, st
         await one.close()
 
 
+class Paused(Connection):
+    """A connection that lets something happen after its first MGET has been answered."""
+
+    def __init__(self, url: str, hook: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(url)
+        self._hook: Callable[[], Awaitable[None]] | None = hook
+
+    async def call(self, *command: Argument) -> object:
+        answer = await super().call(*command)
+        if command[0] == "MGET" and self._hook is not None:
+            hook, self._hook = self._hook, None
+            await hook()
+        return answer
+
+
+async def test_values_read_before_the_lock_was_lost_are_not_written(redis_url: str) -> None:
+    truth = LocalTruth()
+    first = await opened(redis_url, truth=truth)
+    await walk(first, payment(1))
+    await forget(first)
+    others: list[Node] = []
+
+    async def overtaken() -> None:
+        await first.connection.call("DEL", first.keys.lock)
+        others.append(await opened(redis_url, first.keys.prefix, truth))
+        await walk(others[0], payment(2))
+
+    node = Node(Paused(redis_url, overtaken), first.keys.prefix, truth)
+    await node.memory.open()
+    (seen,) = await node.memory.observe([payment(3)])
+    assert isinstance(seen, Claimed)
+    assert {place.sequence for place in seen.positions} == {2}
+    for one in (first, node, *others):
+        await one.close()
+
+
 async def test_a_long_recovery_keeps_its_lock(redis_url: str) -> None:
     truth = LocalTruth()
 
