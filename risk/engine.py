@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from risk.domain.clock import Deadline
 from risk.domain.decision import LedgerRecord, encode_ledger
 from risk.domain.errors import DeadlineExceeded, StaleEpoch, Unavailable
+from risk.domain.event import is_scored
 from risk.domain.ids import digest
 from risk.domain.kinds import event_key, record_kind
 from risk.domain.observation import (
@@ -34,7 +35,7 @@ from risk.domain.observation import (
 )
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
-from risk.judgement import Judgement
+from risk.judgement import Claim, Judgement
 from risk.observability.metrics import Metrics
 
 T = TypeVar("T")
@@ -78,28 +79,30 @@ class Engine:
         self._publisher = publisher
         self._metrics = metrics
 
-    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
-        """A verdict for each arrival (scored events, at most one batch), in their order.
+    async def handle(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
+        """Decide scored events and remember the others, in one walk, in their order.
 
-        Raises Unavailable or DeadlineExceeded; nothing is lost then, a retry goes on.
+        A verdict for each arrival. Raises Unavailable or DeadlineExceeded; nothing is lost
+        then, a retry goes on.
         """
+        started_s = deadline.remaining_s()
         verdicts = await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
-        for arrival, verdict in zip(arrivals, verdicts, strict=True):
-            self._count(arrival, verdict)
+        self._count(arrivals, verdicts, started_s - deadline.remaining_s())
         return verdicts
 
-    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
-        """Append remembered events and publish them on the ledger.
+    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
+        """``handle`` for scored events."""
+        return await self.handle(arrivals, deadline)
 
-        False for an arrival whose id was seen with other content. Raises as ``decide``.
-        """
-        return await self._until_fresh(lambda: self._note(arrivals, deadline), deadline)
+    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
+        """``handle`` for remembered events; False for an id seen with other content."""
+        return [not verdict.mismatch for verdict in await self.handle(arrivals, deadline)]
 
     async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """The configured fallback, never authoritative, published where Kafka answers."""
         bodies = [self._judgement.fallback(arrival) for arrival in arrivals]
         publications = [
-            _decision(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
+            publication(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
         ]
         try:
             await self._publisher.publish(publications, self._memory.epoch)
@@ -118,10 +121,9 @@ class Engine:
     async def _walk(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
         epoch = self._memory.epoch
         observed = await within(deadline, self._memory.observe(arrivals))
-        self._check(epoch)
-        stood = await self._decide_claims(arrivals, observed, deadline)
+        stood = await self._decide(arrivals, observed, epoch, deadline)
         outbox = [
-            _decision(arrival, one.body)
+            publication(arrival, one.body)
             for arrival, one in zip(arrivals, stood, strict=True)
             if isinstance(one, Stored)
         ]
@@ -130,8 +132,12 @@ class Engine:
             await self._verdict(arrival, one) for arrival, one in zip(arrivals, stood, strict=True)
         ]
 
-    async def _decide_claims(
-        self, arrivals: Sequence[Arrival], observed: Sequence[Observed], deadline: Deadline
+    async def _decide(
+        self,
+        arrivals: Sequence[Arrival],
+        observed: Sequence[Observed],
+        epoch: int,
+        deadline: Deadline,
     ) -> list[Stored | Receipt | Mismatch]:
         """Judge what was claimed and store the bytes; the first writer's bytes stand."""
         claims = [
@@ -139,39 +145,26 @@ class Engine:
             for arrival, one in zip(arrivals, observed, strict=True)
             if isinstance(one, Claimed | Lost)
         ]
-        bodies = self._judgement.judge(claims)
+        bodies = self._bodies(claims)
+        self._check(epoch)
         decided = await within(
             deadline,
             self._memory.decide(
-                [_decision(claim[0], body) for claim, body in zip(claims, bodies, strict=True)]
+                [publication(claim[0], body) for claim, body in zip(claims, bodies, strict=True)]
             ),
         )
         fresh = iter(decided)
         return [next(fresh) if isinstance(one, Claimed | Lost) else one for one in observed]
 
-    async def _note(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
-        epoch = self._memory.epoch
-        observed = await within(deadline, self._memory.observe(arrivals))
-        pairs = list(zip(arrivals, observed, strict=True))
-        claimed = [
-            _ledger(arrival, one, self._judgement.rates_digest)
-            for arrival, one in pairs
-            if isinstance(one, Claimed | Lost)
+    def _bodies(self, claims: Sequence[Claim]) -> list[bytes]:
+        """The decision of each scored claim, the ledger record of each other, in order."""
+        decisions = iter(self._judgement.judge([one for one in claims if is_scored(one[0].event)]))
+        return [
+            next(decisions)
+            if is_scored(arrival.event)
+            else ledger_body(arrival, seen, self._judgement.rates_digest)
+            for arrival, seen in claims
         ]
-        self._check(epoch)
-        decided = await within(deadline, self._memory.decide(claimed))
-        outbox = [
-            replace(publication, body=one.body)
-            for publication, one in zip(claimed, decided, strict=True)
-            if isinstance(one, Stored)
-        ]
-        outbox += [
-            _ledger_publication(arrival, one.body)
-            for arrival, one in pairs
-            if isinstance(one, Stored)
-        ]
-        await self._publish(outbox, epoch, deadline)
-        return [not isinstance(one, Mismatch) for one in observed]
 
     async def _publish(
         self, outbox: Sequence[Publication], epoch: int, deadline: Deadline
@@ -190,21 +183,29 @@ class Engine:
         if self._memory.epoch != epoch:
             raise StaleEpoch(f"observed under epoch {epoch}, now {self._memory.epoch}")
 
-    def _count(self, arrival: Arrival, verdict: Verdict) -> None:
-        door = arrival.door
-        if verdict.mismatch:
-            self._metrics.count("weir_mismatches_total", door=door)
-        elif verdict.repeated:
-            self._metrics.count("weir_decisions_repeated_total", door=door)
-        else:
-            outcome = verdict.outcome.value
-            self._metrics.count("weir_decisions_total", door=door, outcome=outcome)
-            for step in verdict.degraded:
-                self._metrics.count("weir_degraded_total", door=door, step=step)
+    def _count(
+        self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict], seconds: float
+    ) -> None:
+        for arrival, verdict in zip(arrivals, verdicts, strict=True):
+            door = arrival.door
+            if verdict.mismatch:
+                self._metrics.count("weir_mismatches_total", door=door)
+            elif not is_scored(arrival.event):
+                self._metrics.count("weir_remembered_total", door=door)
+            elif verdict.repeated:
+                self._metrics.count("weir_decisions_repeated_total", door=door)
+            else:
+                outcome = verdict.outcome.value
+                self._metrics.count("weir_decisions_total", door=door, outcome=outcome)
+                self._metrics.observe("weir_decision_seconds", seconds, door=door)
+                for step in verdict.degraded:
+                    self._metrics.count("weir_degraded_total", door=door, step=step)
 
     async def _verdict(self, arrival: Arrival, stood: Stored | Receipt | Mismatch) -> Verdict:
         if isinstance(stood, Mismatch):
             return Verdict(b"", Outcome.REVIEW, mismatch=True)
+        if not is_scored(arrival.event):
+            return Verdict(b"", Outcome.ALLOW)
         if isinstance(stood, Stored):
             summary = _SUMMARY.decode(stood.body)
             return Verdict(stood.body, summary.outcome, degraded=summary.degraded)
@@ -235,21 +236,27 @@ async def within(deadline: Deadline, step: Awaitable[T]) -> T:
         raise DeadlineExceeded("the time allowed for this decision is spent") from None
 
 
-def _decision(arrival: Arrival, body: bytes) -> Publication:
-    summary = _SUMMARY.decode(body)
+def publication(arrival: Arrival, body: bytes) -> Publication:
+    """Where the bytes of an arrival go: decisions of scored events, else the ledger."""
     event = arrival.event
+    if is_scored(event):
+        summary = _SUMMARY.decode(body)
+        outcome, score, name = summary.outcome.value, summary.score, event.id
+    else:
+        outcome, score, name = "", None, event.account or event.id
     return Publication(
         tenant=event.tenant,
         event_key=event_key(event),
-        topic="decisions",
-        key=f"{event.tenant}:{event.id}".encode(),
+        topic="decisions" if is_scored(event) else "ledger",
+        key=f"{event.tenant}:{name}".encode(),
         body=body,
-        outcome=summary.outcome.value,
-        score=summary.score,
+        outcome=outcome,
+        score=score,
     )
 
 
-def _ledger(arrival: Arrival, seen: Claimed | Lost, rates: str) -> Publication:
+def ledger_body(arrival: Arrival, seen: Claimed | Lost, rates: str) -> bytes:
+    """The ledger record of a remembered event with its places in the logs."""
     event = arrival.event
     record = LedgerRecord(
         event_id=event.id,
@@ -262,17 +269,4 @@ def _ledger(arrival: Arrival, seen: Claimed | Lost, rates: str) -> Publication:
         positions=list(seen.positions),
         rates=rates,
     )
-    return _ledger_publication(arrival, encode_ledger(record))
-
-
-def _ledger_publication(arrival: Arrival, body: bytes) -> Publication:
-    event = arrival.event
-    return Publication(
-        tenant=event.tenant,
-        event_key=event_key(event),
-        topic="ledger",
-        key=f"{event.tenant}:{event.account or event.id}".encode(),
-        body=body,
-        outcome="",
-        score=None,
-    )
+    return encode_ledger(record)

@@ -83,7 +83,6 @@ class Constants:
     """What is the same for every decision of a process."""
 
     feature_names: tuple[str, ...]
-    feature_sentences: dict[str, str]
     catalogue_digest: str
     rates_digest: str
     engine: str
@@ -180,8 +179,7 @@ class Judgement:
     def _tell(self, row: NDArray[np.float64], contributions: Sequence[Contribution]) -> Reason:
         names = self.constants.feature_names
         parts = [
-            f"{self.constants.feature_sentences[one.feature].rstrip('.')}"
-            f" ({_plain(float(row[names.index(one.feature)]))})"
+            f"{one.feature.replace('_', ' ')} is {_plain(float(row[names.index(one.feature)]))}"
             for one in contributions[:3]
         ]
         return Reason(

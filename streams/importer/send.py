@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from risk.domain.clock import Clock
 from risk.domain.errors import BadConfiguration, Unavailable
+from risk.domain.event import is_scored
 from streams.admin import ensure_topics
 from streams.importer.dataset import Manifest, read_manifest
 from streams.importer.merge import Timed, ordered
@@ -68,12 +69,14 @@ async def send_dataset(
     bootstrap: str,
     clock: Clock,
     progress: Callable[[int, int], None] | None = None,
+    on_payment: Callable[[str], None] = lambda _payment_id: None,
 ) -> SendReport:
     """Send every event of the data set to the topics of ``world``, made where they are missing.
 
     At most ``WINDOW`` events are unacknowledged at any time, so neither topic nor partition gets
     far ahead of the others. Sending again is harmless: every id is decided once. The live world
-    is refused, as its clock is the wall's and old events would be too late.
+    is refused, as its clock is the wall's and old events would be too late. ``on_payment`` gets
+    the id of each scored event before it is sent.
     """
     if world == LIVE_WORLD:
         raise BadConfiguration(
@@ -82,7 +85,7 @@ async def send_dataset(
     manifest = sendable(folder)
     topics = Topics(world)
     await ensure_topics(bootstrap, topics)
-    sender = _Sender(bootstrap, topics, clock)
+    sender = _Sender(bootstrap, topics, clock, on_payment)
     started_s = clock.monotonic_s()
     events = ordered(folder, manifest)
     try:
@@ -105,8 +108,11 @@ async def send_dataset(
 class _Sender:
     """One producer and the window of what it has in flight."""
 
-    def __init__(self, bootstrap: str, topics: Topics, clock: Clock) -> None:
+    def __init__(
+        self, bootstrap: str, topics: Topics, clock: Clock, on_payment: Callable[[str], None]
+    ) -> None:
         self._bootstrap = bootstrap
+        self._on_payment = on_payment
         self._topics = topics
         self._clock = clock
         self._flying: list[asyncio.Future[object]] = []
@@ -145,6 +151,8 @@ class _Sender:
 
     async def _send(self, producer: AIOKafkaProducer, timed: Timed) -> None:
         topic, key = destination(timed.event, self._topics)
+        if is_scored(timed.event):
+            self._on_payment(timed.event.id)
         try:
             self._flying.append(await producer.send(topic, value=timed.body, key=key))
         except MessageSizeTooLargeError:

@@ -111,7 +111,7 @@ class Parts:
 
 
 def judgement(score: float | None) -> Judgement:
-    made = new_judgement(exchange_rates(None, "EUR"), NOW_MS)
+    made = new_judgement(exchange_rates(None, "EUR"))
     held = made.versions
     scoring = None if score is None else FixedScoring(score)
     made.versions = made.constants.versions(scoring, held.rules, held.policy)
@@ -246,6 +246,25 @@ async def test_no_rate_goes_to_review() -> None:
     assert decision.outcome is Outcome.REVIEW
     assert decision.degraded == ["no_rate"]
     assert decision.expected_cost is None
+
+
+async def test_a_mixed_batch_keeps_its_order() -> None:
+    parts = Parts()
+    login = canonical(Login(id="log_1", occurred_at=from_ms(NOW_MS + 2000), account="acc_1"))
+    between = Arrival(login.event, login.body, login.fingerprint, "stream", NOW_MS, None)
+    await parts.engine.handle([an_arrival(1), between, an_arrival(3)], parts.deadline())
+    places = [
+        place.sequence
+        for body in (*parts.published("ledger"), *parts.published("decisions"))
+        for place in (
+            decode_ledger(body).positions
+            if b'"event_id"' in body[:20]
+            else (decode_decision(body).evidence or pytest.fail("no evidence")).positions
+        )
+        if place.kind == "account"
+    ]
+    assert sorted(places) == [0, 1, 2]
+    assert decode_ledger(parts.published("ledger")[0]).positions[0].sequence == 1
 
 
 async def test_activity_goes_to_the_ledger_with_its_places() -> None:
