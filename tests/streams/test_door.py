@@ -4,102 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import pytest
 
-from risk.domain.clock import Deadline, ManualClock, SystemClock
+from risk.domain.clock import ManualClock, SystemClock
 from risk.domain.errors import Unavailable
 from risk.domain.event import AnyEvent, Label, Payment, Refund, is_scored
 from risk.domain.limits import BATCH_PAYMENTS_MAX, FUTURE_MS_MAX, LATENESS_MS_MAX
-from risk.domain.observation import Arrival, Receipt, Stored
+from risk.domain.observation import Receipt, Stored
 from risk.observability.metrics import Metrics
 from streams.dead_letters import DeadLetter, decode_dead_letter
 from streams.door import Aside, StreamDoor
 from streams.intake import Intake
-from streams.publish import Outgoing
 from streams.resolve import Resolver
 from streams.topics import Topics
 from streams.worker import Walker
 from tests.support.stream_records import NOW_MS, batch, event, payment
 from tests.support.stream_records import decision as decision_bytes
+from tests.support.stream_twins import EngineTwin, KafkaTwin, MemoryTwin
 
 TOPICS = Topics("live")
 GOOD = [payment(f"p-{number}") for number in range(3)]
-
-
-@dataclass(frozen=True)
-class Answer:
-    mismatch: bool
-
-
-class EngineTwin:
-    """Writes down what it is given; fails where it is told to."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, list[str]]] = []
-        self.down = 0
-        self.poison: set[str] = set()
-        self.mismatched: set[str] = set()
-        self.arrivals: dict[str, Arrival] = {}
-
-    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Answer]:
-        return [Answer(bad) for bad in self._take("decide", arrivals)]
-
-    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
-        return [not bad for bad in self._take("remember", arrivals)]
-
-    async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Answer]:
-        self.calls.append(("fall_back", [one.event.id for one in arrivals]))
-        return [Answer(False) for _ in arrivals]
-
-    def _take(self, how: str, arrivals: Sequence[Arrival]) -> list[bool]:
-        if self.down:
-            self.down -= 1
-            raise Unavailable("redis", "it is down")
-        ids = [one.event.id for one in arrivals]
-        if self.poison & set(ids):
-            raise ZeroDivisionError("a bug")
-        self.calls.append((how, ids))
-        self.arrivals.update({one.event.id: one for one in arrivals})
-        return [one in self.mismatched for one in ids]
-
-
-class KafkaTwin:
-    """Keeps what is delivered, and serves decisions by offset."""
-
-    def __init__(self) -> None:
-        self.sent: list[Outgoing] = []
-        self.down = 0
-        self.decisions: list[bytes] = []
-
-    async def deliver(self, outgoing: Sequence[Outgoing]) -> list[int]:
-        if self.down:
-            self.down -= 1
-            raise Unavailable("kafka", "it is down")
-        self.sent += outgoing
-        return list(range(len(outgoing)))
-
-    def partitions(self, topic: str) -> int:
-        return 2
-
-    async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
-        return self.decisions[offset]
-
-
-class MemoryTwin:
-    """Knows decided payments."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, Stored | Receipt] = {}
-        self.asked = 0
-        self.after = 0
-
-    async def look_up(self, tenant: str, event_key: str) -> Stored | Receipt | None:
-        self.asked += 1
-        return self.known.get(event_key) if self.asked > self.after else None
 
 
 class Stand:

@@ -31,7 +31,6 @@ async def app(tmp_path: Path) -> WorkerApp:
     built = build_app(config, {"events": Nothing()}, Watchdog(ManualClock(NOW_MS), 40.0))
     built.finalize()
     built.consumer_generation_id = 1
-    built.topics._acking_topics.add(EVENTS)
     return built
 
 

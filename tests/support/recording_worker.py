@@ -48,4 +48,5 @@ async def main(bootstrap: str, world: str, slot: str, folder: Path, pace_s: floa
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     quiet_faust()
-    sys.exit(asyncio.run(main(*sys.argv[1:4], Path(sys.argv[4]), float(sys.argv[5]))))
+    address, named, numbered, place, pace = sys.argv[1:]
+    sys.exit(asyncio.run(main(address, named, numbered, Path(place), float(pace))))
