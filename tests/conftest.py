@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from risk.cli.__main__ import prepare_environment
 from risk.local.kafka import KafkaServer
@@ -27,6 +28,9 @@ LONG = {"soak", "chaos"}
 
 def pytest_configure(config: pytest.Config) -> None:
     prepare_environment()
+    # How fast examples are made depends on the machine and its load, not on our code.
+    settings.register_profile("weir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("weir")
     named = os.environ.get(EXTERNAL)
     if named and not (config.rootpath / named).is_dir():
         raise pytest.UsageError(f"{EXTERNAL} names {named}, which is not a folder")

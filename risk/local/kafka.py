@@ -108,7 +108,7 @@ class KafkaServer(Server):
         self._properties.write_text(text)
         self._logging.write_text(LOGGING.format())
         if not (self._log_folder / "meta.properties").exists():
-            self._format()
+            self._format(secrets.token_bytes(16))
 
     def command(self) -> Command:
         argv = (*self._run_java("-Xms128m"), "kafka.Kafka", str(self._properties))
@@ -149,11 +149,13 @@ class KafkaServer(Server):
             *("-XX:-UsePerfData", "-cp", self._class_path),
         )
 
-    def _format(self) -> None:
-        identity = base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+    def _format(self, cluster: bytes) -> None:
+        identity = base64.urlsafe_b64encode(cluster).rstrip(b"=").decode()
         argv = (
             *self._run_java("-XX:TieredStopAtLevel=1"),
-            *("kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._properties)),
+            *("kafka.tools.StorageTool", "format", "-c", str(self._properties)),
+            # One word: an id may begin with a dash, which alone would be taken for an option.
+            f"--cluster-id={identity}",
         )
         try:
             done = subprocess.run(

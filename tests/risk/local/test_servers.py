@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -51,6 +53,14 @@ async def test_kafka_keeps_acknowledged_records_over_a_kill(
         await consumer.seek_to_beginning(partition)
         record = await asyncio.wait_for(consumer.getone(), 20)
     assert record.value == b"one"
+
+
+def test_a_cluster_id_may_begin_with_a_dash(jar_cache: Path, tmp_path: Path) -> None:
+    server = KafkaServer(tmp_path, jar_cache)
+    server.prepare()
+    shutil.rmtree(tmp_path / "log")
+    server._format(b"\xf8" * 16)
+    assert "cluster.id=-" in (tmp_path / "log" / "meta.properties").read_text()
 
 
 def test_redis_syncs_every_write_and_never_evicts(redis_url: str) -> None:
