@@ -54,15 +54,13 @@ class Door:
 
         Raises PayloadMismatch where the id was decided with other content.
         """
-        clock, metrics = self.runtime.clock, self.runtime.metrics
-        started_s = clock.monotonic_s()
         try:
             verdict = await self._decisions.submit(arrival, self._deadline())
         except (Unavailable, DeadlineExceeded):
-            verdict = await self._fallbacks.submit(arrival, Deadline(clock, FALLBACK_MS))
+            deadline = Deadline(self.runtime.clock, FALLBACK_MS)
+            verdict = await self._fallbacks.submit(arrival, deadline)
         if verdict.mismatch:
             raise PayloadMismatch(arrival.event.id)
-        metrics.observe("weir_decision_seconds", clock.monotonic_s() - started_s, door="http")
         return verdict
 
     async def remember(self, arrival: Arrival) -> None:
@@ -71,9 +69,7 @@ class Door:
         Raises PayloadMismatch; Unavailable or DeadlineExceeded where the caller must retry.
         """
         if not await self._memories.submit(arrival, self._deadline()):
-            self.runtime.metrics.count("weir_mismatches_total", door="http")
             raise PayloadMismatch(arrival.event.id)
-        self.runtime.metrics.count("weir_remembered_total", door="http")
 
     def refresh_keys(self) -> None:
         """Read the keys anew beside the requests, one reader at a time."""
@@ -98,12 +94,7 @@ class Door:
         return Deadline(self.runtime.clock, self._settings.http_deadline_ms)
 
     async def _fall_back(self, arrivals: Sequence[Arrival], _deadline: Deadline) -> list[Verdict]:
-        verdicts = await self.runtime.engine.fall_back(arrivals)
-        for verdict in verdicts:
-            outcome = verdict.outcome.value
-            self.runtime.metrics.count("weir_decisions_total", door="http", outcome=outcome)
-            self.runtime.metrics.count("weir_degraded_total", door="http", step="fallback")
-        return verdicts
+        return await self.runtime.engine.fall_back(arrivals)
 
     def _count_batch(self, size: int) -> None:
         self.runtime.metrics.observe("weir_batch_payments", size, door="http")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Literal
 
+from features import kernel
 from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
 from features.connection import Connection
 from features.keys import Keys
@@ -75,14 +76,17 @@ class Runtime:
         return await self.engine.find(found) if isinstance(found, Receipt) else None
 
     async def parts(self) -> list[PartState]:
-        """The state of memory and model. Kafka is known to be there: the process joined it."""
+        """The state of Kafka, Redis and the model."""
         scorer = self.follower.scorer
         model = PartState("model", "ready")
         if scorer is None:
             model = PartState(
                 "model", "degraded", self.follower.refusal or "no model is registered"
             )
-        return [await self._memory_part(), model]
+        kafka = PartState("kafka", "ready")
+        if not await self.publisher.answers(PART_ANSWERS_WITHIN_S):
+            kafka = PartState("kafka", "down", "no broker answers in time")
+        return [kafka, await self._memory_part(), model]
 
     async def _memory_part(self) -> PartState:
         try:
@@ -120,6 +124,8 @@ async def build_runtime(
         runtime = Runtime(
             settings, topics, clock, rates, metrics, memory, publisher, judgement, engine, follower
         )
+        # Compiled code is loaded now, not while the first payment waits.
+        await asyncio.to_thread(kernel.warm)
         scheduler = await stack.enter_async_context(Scheduler())
         await _follow(runtime)
         scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))

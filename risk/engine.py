@@ -39,6 +39,8 @@ from risk.judgement import Claim, Judgement
 from risk.observability.metrics import Metrics
 
 T = TypeVar("T")
+# The caller has waited for its whole deadline already: Kafka gets one more moment.
+FALLBACK_PUBLISH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,11 @@ class Engine:
         """
         started_s = deadline.remaining_s()
         verdicts = await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
-        self._count(arrivals, verdicts, started_s - deadline.remaining_s())
+        self._count(arrivals, verdicts)
+        spent_s = started_s - deadline.remaining_s()
+        for arrival in arrivals:
+            if is_scored(arrival.event):
+                self._metrics.observe("weir_decision_seconds", spent_s, door=arrival.door)
         return verdicts
 
     async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
@@ -105,14 +111,18 @@ class Engine:
             publication(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
         ]
         try:
-            await self._publisher.publish(publications, self._memory.epoch)
-        except Unavailable:
+            async with asyncio.timeout(FALLBACK_PUBLISH_S):
+                await self._publisher.publish(publications, self._memory.epoch)
+        except (Unavailable, TimeoutError):
             self._metrics.count(
                 "weir_decisions_unpublished_total", len(bodies), door=arrivals[0].door
             )
-        return [
-            Verdict(one.body, Outcome(one.outcome), authoritative=False) for one in publications
+        verdicts = [
+            Verdict(one.body, Outcome(one.outcome), authoritative=False, degraded=("fallback",))
+            for one in publications
         ]
+        self._count(arrivals, verdicts)
+        return verdicts
 
     async def find(self, receipt: Receipt) -> bytes | None:
         """The published bytes that ``receipt`` points at, None where retention took them."""
@@ -183,9 +193,7 @@ class Engine:
         if self._memory.epoch != epoch:
             raise StaleEpoch(f"observed under epoch {epoch}, now {self._memory.epoch}")
 
-    def _count(
-        self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict], seconds: float
-    ) -> None:
+    def _count(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict]) -> None:
         for arrival, verdict in zip(arrivals, verdicts, strict=True):
             door = arrival.door
             if verdict.mismatch:
@@ -197,7 +205,6 @@ class Engine:
             else:
                 outcome = verdict.outcome.value
                 self._metrics.count("weir_decisions_total", door=door, outcome=outcome)
-                self._metrics.observe("weir_decision_seconds", seconds, door=door)
                 for step in verdict.degraded:
                     self._metrics.count("weir_degraded_total", door=door, step=step)
 

@@ -132,6 +132,16 @@ class KafkaPublisher:
         record = await self._reader.read(self._full_name(topic), partition, offset)
         return None if record is None else record.value
 
+    async def answers(self, within_s: float) -> bool:
+        """Whether a broker answers a question within ``within_s`` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                producer = await self._started()
+                await producer.client.fetch_all_metadata()
+        except (KafkaError, OSError, TimeoutError, Unavailable):
+            return False
+        return True
+
     def partitions(self, topic: Topic | str) -> int:
         """How many partitions a topic of this world has."""
         return self._partitions[topic if isinstance(topic, str) else topic.name]

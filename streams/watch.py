@@ -1,4 +1,4 @@
-"""Watches the decisions of a world: counts, latencies from produce to decision, stopped payments."""
+"""Watches the decisions of a world: counts, latencies, and the last stopped payments."""
 
 from __future__ import annotations
 

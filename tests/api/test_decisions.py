@@ -198,8 +198,5 @@ async def test_what_happens_at_this_door_is_counted(site: Site) -> None:
     site.engine.down = True
     await site.client.post(URL, json=site.payment(id="p2"), headers=key)
     value = site.runtime.metrics.value
-    assert value("weir_decision_seconds_count", door="http") == 2
     assert value("weir_batch_payments_count", door="http") == 2
     assert value("weir_http_responses_total", status="2xx") == 2
-    assert value("weir_decisions_total", door="http", outcome="review") == 1, "the fallback"
-    assert value("weir_degraded_total", door="http", step="fallback") == 1

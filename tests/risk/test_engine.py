@@ -150,6 +150,8 @@ async def test_a_payment_is_decided_published_and_acknowledged() -> None:
     assert [place.kind for place in decision.evidence.positions] == ["account", "card", "merchant"]
     assert len(decision.evidence.vector or []) == len(FEATURE_NAMES)
     assert isinstance(await parts.memory.look_up("main", "p:pay_1"), Receipt)
+    assert parts.metrics.value("weir_decisions_total", door="http", outcome="allow") == 1
+    assert parts.metrics.value("weir_decision_seconds_count", door="http") == 1
 
 
 async def test_the_same_question_gets_the_same_bytes() -> None:
@@ -282,6 +284,8 @@ async def test_activity_goes_to_the_ledger_with_its_places() -> None:
     other = canonical(Login(id="log_1", occurred_at=from_ms(NOW_MS), account="acc_2"))
     changed = Arrival(other.event, other.body, other.fingerprint, "stream", NOW_MS, None)
     assert await parts.engine.remember([changed], parts.deadline()) == [False]
+    assert parts.metrics.value("weir_remembered_total", door="stream") == 2
+    assert parts.metrics.value("weir_mismatches_total", door="stream") == 1
 
 
 async def test_the_fallback_is_published_and_not_authoritative() -> None:
@@ -292,6 +296,7 @@ async def test_the_fallback_is_published_and_not_authoritative() -> None:
     assert decision.outcome is Outcome.REVIEW
     assert decision.degraded == ["fallback"]
     assert parts.published("decisions") == [verdict.body]
+    assert parts.metrics.value("weir_degraded_total", door="http", step="fallback") == 1
     (final,) = await parts.engine.decide([an_arrival(1)], parts.deadline())
     assert decode_decision(final.body).authoritative
 
