@@ -8,15 +8,13 @@ cannot be used is set aside while the rest goes on.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from risk.domain.clock import Clock
 from risk.domain.errors import InvalidEvent
-from risk.domain.event import is_scored
-from risk.domain.kinds import entities, event_key
+from risk.domain.kinds import event_key
 from risk.domain.limits import BATCH_PAYMENTS_MAX
 from risk.domain.observation import Arrival
 from risk.observability.metrics import Metrics
@@ -195,32 +193,19 @@ class Aside:
 
 
 def runs(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Items for one call of the engine: all scored or all remembered, at most a batch.
-
-    Events that share an entity stay in their order, so every log is written as if they had
-    come one by one; events that share none may pass each other. Mixed traffic then makes a
-    few full calls instead of many small ones. Scored events go in even phases, remembered
-    ones in odd phases; the same event again waits for a later phase of its kind.
-    """
-    phases: dict[int, list[Item]] = defaultdict(list)
-    reached: dict[tuple[str, str, str], int] = {}
-    done: dict[tuple[str, str, str], int] = {}
+    """Consecutive items for one call of the engine: different events, at most a batch."""
+    run: list[Item] = []
+    seen: set[tuple[str, str]] = set()
     for item in items:
         event = item.arrival.event
-        tenant = event.tenant
-        logs = [(tenant, kind, identifier) for kind, identifier in entities(event)]
-        own = (tenant, "", event_key(event))
-        phase = max((reached.get(log, 0) for log in logs), default=0)
-        if own in done:
-            phase = max(phase, done[own] + 1)
-        phase += (phase + (not is_scored(event))) % 2
-        phases[phase].append(item)
-        reached.update(dict.fromkeys(logs, phase))
-        done[own] = phase
-    for phase in sorted(phases):
-        members = phases[phase]
-        for start in range(0, len(members), BATCH_PAYMENTS_MAX):
-            yield members[start : start + BATCH_PAYMENTS_MAX]
+        key = (event.tenant, event_key(event))
+        if key in seen or len(run) == BATCH_PAYMENTS_MAX:
+            yield run
+            run, seen = [], set()
+        run.append(item)
+        seen.add(key)
+    if run:
+        yield run
 
 
 def _young(item: Item, now_ms: int) -> bool:

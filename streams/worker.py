@@ -18,6 +18,7 @@ from risk.domain.clock import Clock, Deadline
 from risk.domain.errors import DeadlineExceeded, StaleEpoch, Unavailable
 from risk.domain.event import is_scored
 from risk.domain.observation import Arrival
+from streams.dead_letters import ENGINE_ERROR, PAYLOAD_MISMATCH
 
 T = TypeVar("T")
 POISON_TRIES: Final = 3
@@ -37,9 +38,7 @@ class Answer(Protocol):
 class Engine(Protocol):
     """``risk.engine.Engine`` as the stream door sees it."""
 
-    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> Sequence[Answer]: ...
-
-    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]: ...
+    async def handle(self, arrivals: Sequence[Arrival], deadline: Deadline) -> Sequence[Answer]: ...
 
     async def fall_back(self, arrivals: Sequence[Arrival]) -> Sequence[Answer]: ...
 
@@ -56,19 +55,18 @@ class Walker:
         self._jitter = jitter
 
     async def walk(self, arrivals: Sequence[Arrival]) -> list[str | None]:
-        """Scored or remembered arrivals, not both, at most one engine batch.
+        """At most one engine batch, in the partition's order.
 
-        For each the code of a dead letter: PAYLOAD_MISMATCH, ENGINE_ERROR, or None where all
-        is well. Raises Unavailable, DeadlineExceeded or StaleEpoch after the deadline.
+        For each the code of a dead letter: PAYLOAD_MISMATCH, ENGINE_ERROR, or None where
+        all is well. Raises Unavailable, DeadlineExceeded or StaleEpoch after the deadline.
         """
-        step = self._decide if is_scored(arrivals[0].event) else self._remember
         try:
-            return await self.patiently(lambda deadline: step(arrivals, deadline))
+            return await self._handle(arrivals)
         except _PASSING:
             raise
         except Exception as error:  # noqa: BLE001  # the worker door
             _LOG.error("the engine failed on %d events", len(arrivals), exc_info=error)
-        return [await self._alone(arrival, step) for arrival in arrivals]
+        return [await self._alone(arrival) for arrival in arrivals]
 
     async def patiently(self, step: Callable[[Deadline], Awaitable[T]]) -> T:
         """``step``, repeated with growing jittered pauses while a part does not answer."""
@@ -85,26 +83,18 @@ class Walker:
             await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
 
-    async def _alone(
-        self,
-        arrival: Arrival,
-        step: Callable[[Sequence[Arrival], Deadline], Awaitable[list[str | None]]],
-    ) -> str | None:
+    async def _alone(self, arrival: Arrival) -> str | None:
         for attempt in range(POISON_TRIES):
             try:
-                return (await self.patiently(lambda deadline: step([arrival], deadline)))[0]
+                return (await self._handle([arrival]))[0]
             except _PASSING:
                 raise
             except Exception as error:  # noqa: BLE001  # the worker door
                 _LOG.error("attempt %d on one event failed", attempt + 1, exc_info=error)
         if is_scored(arrival.event):
             await self._engine.fall_back([arrival])
-        return "ENGINE_ERROR"
+        return ENGINE_ERROR
 
-    async def _decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[str | None]:
-        verdicts = await self._engine.decide(arrivals, deadline)
-        return ["PAYLOAD_MISMATCH" if one.mismatch else None for one in verdicts]
-
-    async def _remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[str | None]:
-        same = await self._engine.remember(arrivals, deadline)
-        return [None if one else "PAYLOAD_MISMATCH" for one in same]
+    async def _handle(self, arrivals: Sequence[Arrival]) -> list[str | None]:
+        verdicts = await self.patiently(lambda deadline: self._engine.handle(arrivals, deadline))
+        return [PAYLOAD_MISMATCH if one.mismatch else None for one in verdicts]

@@ -10,7 +10,7 @@ import pytest
 
 from risk.domain.clock import ManualClock, SystemClock
 from risk.domain.errors import Unavailable
-from risk.domain.event import AnyEvent, Label, Payment, Refund, is_scored
+from risk.domain.event import AnyEvent, Label, Payment, Refund
 from risk.domain.limits import BATCH_PAYMENTS_MAX, FUTURE_MS_MAX, LATENESS_MS_MAX
 from risk.domain.observation import Receipt, Stored
 from risk.observability.metrics import Metrics
@@ -63,17 +63,13 @@ def to_base(event: AnyEvent) -> int | None:
     return event.amount_minor if isinstance(event, Payment | Refund) else None
 
 
-async def test_runs_keep_the_order_of_the_partition() -> None:
+async def test_one_call_keeps_the_order_of_the_partition() -> None:
     stand = Stand()
     login = event("login", "l-1", account="a-1")
     await stand.handle(GOOD[0], GOOD[1], login, GOOD[2])
-    assert stand.engine.calls == [
-        ("decide", ["p-0", "p-1"]),
-        ("remember", ["l-1"]),
-        ("decide", ["p-2"]),
-    ]
+    assert stand.engine.calls == [("handle", ["p-0", "p-1", "l-1", "p-2"])]
     assert stand.kafka.sent == []
-    assert len(stand.progress) == 3
+    assert stand.progress == [("weir.events", 3)]
 
 
 async def test_the_engine_never_gets_more_than_a_batch_nor_one_event_twice() -> None:
@@ -118,7 +114,7 @@ async def test_an_arrival_has_the_brokers_time() -> None:
 async def test_a_bad_record_among_good_ones(value: bytes | None, code: str, field: str) -> None:
     stand = Stand()
     await stand.handle(GOOD[0], value, GOOD[1])
-    assert stand.engine.calls == [("decide", ["p-0", "p-1"])]
+    assert stand.engine.calls == [("handle", ["p-0", "p-1"])]
     (letter,) = stand.letters()
     assert (letter.topic, letter.partition, letter.offset) == ("weir.events", 3, 101)
     assert (letter.code, letter.field) == (code, field)
@@ -135,14 +131,14 @@ async def test_events_at_the_edges_of_time_are_taken() -> None:
     await stand.handle(
         payment("p-1", NOW_MS + FUTURE_MS_MAX), payment("p-2", NOW_MS - LATENESS_MS_MAX)
     )
-    assert stand.engine.calls == [("decide", ["p-1", "p-2"])]
+    assert stand.engine.calls == [("handle", ["p-1", "p-2"])]
 
 
 async def test_late_events_go_to_the_late_topic_as_they_came() -> None:
     stand = Stand()
     late = payment("p-1", NOW_MS - LATENESS_MS_MAX - 1)
     await stand.handle(late, GOOD[2])
-    assert stand.engine.calls == [("decide", ["p-2"])]
+    assert stand.engine.calls == [("handle", ["p-2"])]
     (sent,) = stand.kafka.sent
     assert (sent.topic, sent.key, sent.value) == (TOPICS.late, b"main:a-1", late)
     assert sent.headers == (("source", b"weir.events:3:100"),)
@@ -172,7 +168,7 @@ async def test_parts_that_fail_for_a_moment_are_waited_for() -> None:
     stand.engine.down = 3
     stand.kafka.down = 2
     await stand.handle(*GOOD, b"{")
-    assert stand.engine.calls == [("decide", ["p-0", "p-1", "p-2"])]
+    assert stand.engine.calls == [("handle", ["p-0", "p-1", "p-2"])]
     assert len(stand.letters()) == 1
 
 
@@ -188,8 +184,8 @@ async def test_poison_is_given_up_alone_and_its_payment_gets_the_fallback() -> N
     stand = Stand()
     stand.engine.poison = {"p-1"}
     await stand.handle(*GOOD)
-    assert sorted(stand.engine.calls) == [
-        ("decide", ["p-0"]), ("decide", ["p-2"]), ("fall_back", ["p-1"]),
+    assert stand.engine.calls == [
+        ("handle", ["p-0"]), ("fall_back", ["p-1"]), ("handle", ["p-2"]),
     ]  # fmt: skip
     (letter,) = stand.letters()
     assert (letter.code, letter.offset) == ("ENGINE_ERROR", 101)
@@ -208,7 +204,7 @@ async def test_a_label_gets_the_entities_of_its_payment(published: bool) -> None
     stand.kafka.decisions = [body]
     stand.memory.known["p:p-1"] = Receipt("block", 0.9, "", 0, 0) if published else Stored(body)
     await stand.handle(label("b-1", "p-1"))
-    assert stand.engine.calls == [("remember", ["b-1"])]
+    assert stand.engine.calls == [("handle", ["b-1"])]
     found = stand.engine.arrivals["b-1"].event
     assert isinstance(found, Label)
     assert (found.account, found.card, found.device, found.merchant) == ("a-1", "c-7", "d-7", None)
@@ -226,14 +222,14 @@ async def test_a_label_that_overtook_its_payment_waits_a_moment() -> None:
     stand.memory.known["p:p-1"] = Stored(decision_bytes("p-1"))
     stand.memory.after = 1
     await stand.handle(label("b-1", "p-1"), GOOD[0])
-    assert stand.engine.calls == [("decide", ["p-0"]), ("remember", ["b-1"])]
+    assert stand.engine.calls == [("handle", ["p-0"]), ("handle", ["b-1"])]
 
 
 async def test_a_label_of_no_known_payment_is_set_aside_by_name() -> None:
     stand = Stand()
     stand.clock.advance(60_000)  # no longer young: nothing to wait for
     await stand.handle(label("b-1", "p-404"), GOOD[0])
-    assert stand.engine.calls == [("decide", ["p-0"])]
+    assert stand.engine.calls == [("handle", ["p-0"])]
     (letter,) = stand.letters()
     assert letter.code == "UNRESOLVED_PAYMENT"
     assert letter.reason.endswith("p-404")
@@ -255,6 +251,5 @@ async def test_every_record_of_a_batch_ends_somewhere() -> None:
         await stand.handle(*values)
         handled = sum(len(ids) for _, ids in stand.engine.calls)
         assert handled + len(stand.kafka.sent) == len(values)
-        scored = [one for one, arrival in stand.engine.arrivals.items() if is_scored(arrival.event)]
-        order = [name for how, ids in stand.engine.calls if how == "decide" for name in ids]
-        assert order == sorted(scored, key=lambda name: int(name[2:]))
+        order = [int(name[2:]) for _, ids in stand.engine.calls for name in ids]
+        assert order == sorted(order)

@@ -86,22 +86,22 @@ async def test_void_decisions_leave_nothing() -> None:
         published(decision("p-2"), 1),  # a zombie of the epoch before
         published(decision("p-3"), 2),
     )
-    assert stand.engine.calls == [("remember", ["p-1", "p-3"])]
+    assert stand.engine.calls == [("handle", ["p-1", "p-3"])]
     await stand.handle(published(decision("p-4"), 1), published(decision("p-5"), 2))
-    assert stand.engine.calls[1:] == [("remember", ["p-5"])]
+    assert stand.engine.calls[1:] == [("handle", ["p-5"])]
 
 
 async def test_a_repeated_decision_is_the_same_event() -> None:
     stand = Stand()
     await stand.handle(published(decision("p-1")), published(decision("p-1")))
-    assert stand.engine.calls == [("remember", ["p-1"]), ("remember", ["p-1"])]
+    assert stand.engine.calls == [("handle", ["p-1"]), ("handle", ["p-1"])]
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"payment_id": 1}', b"\xff"])
 async def test_what_is_no_decision_is_set_aside(body: bytes) -> None:
     stand = Stand()
     await stand.handle(published(body), published(decision("p-1")))
-    assert stand.engine.calls == [("remember", ["p-1"])]
+    assert stand.engine.calls == [("handle", ["p-1"])]
     (sent,) = stand.kafka.sent
     letter = decode_dead_letter(sent.value or b"")
     assert (letter.topic, letter.offset, letter.code) == (TOPICS.decisions, 0, "INVALID_JSON")

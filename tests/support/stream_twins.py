@@ -26,11 +26,8 @@ class EngineTwin:
         self.mismatched: set[str] = set()
         self.arrivals: dict[str, Arrival] = {}
 
-    async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Answer]:
-        return [Answer(bad) for bad in self._take("decide", arrivals)]
-
-    async def remember(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[bool]:
-        return [not bad for bad in self._take("remember", arrivals)]
+    async def handle(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Answer]:
+        return [Answer(bad) for bad in self._take("handle", arrivals)]
 
     async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         self.calls.append(("fall_back", [one.event.id for one in arrivals]))
