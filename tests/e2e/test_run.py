@@ -1,0 +1,160 @@
+"""`weir run` as a user starts it: real Kafka, Redis, MLflow, worker and API, in a new folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from risk.settings import Settings
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+WEIR = (sys.executable, "-m", "risk.cli")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new state folder that shares only the caches of the set-up."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copytree(
+        Settings().state / "cache", folder / "cache", ignore=shutil.ignore_patterns("models")
+    )
+    return folder
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "WEIR_HOME": str(home)}
+
+
+def weir(home: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*WEIR, *arguments],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def first_run(home: Path) -> dict[str, Any]:
+    """The report of a run of 10 s that ends by itself; it also trains the first model."""
+    report = home / "report.json"
+    done = weir(home, "run", "--seconds", "10", "--rate", "50", "--report", str(report))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def running(home: Path, first_run: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """A run that goes on until it is told to stop: (run.json, process)."""
+    process = subprocess.Popen(
+        [*WEIR, "run", "--rate", "20"],
+        env=environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        ends = time.monotonic() + 90
+        while not (home / "run.json").exists() or not _ready(home):
+            assert process.poll() is None, "the run ended before it was ready"
+            assert time.monotonic() < ends, "the run was not ready in 90 s"
+            time.sleep(0.2)
+        yield json.loads((home / "run.json").read_text()), process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def _ready(home: Path) -> bool:
+    try:
+        api = json.loads((home / "run.json").read_text())["api"]
+        return httpx.get(f"{api}/readyz", timeout=2).status_code == 200
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return False
+
+
+def payment(number: int, **fields: Any) -> dict[str, Any]:
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    return {
+        "type": "payment",
+        "id": f"order-{number}",
+        "occurred_at": now,
+        "account": "acc-e2e",
+        "card": "tok-e2e",
+        "merchant": "shop-3",
+        "device": "dev-9",
+        "amount_minor": 4999,
+        "currency": "EUR",
+        "channel": "ecom",
+        **fields,
+    }
+
+
+def test_a_run_decides_every_payment_and_reports(first_run: dict[str, Any]) -> None:
+    assert set(first_run) >= {
+        "payments", "decisions", "outcomes", "per_s", "latency_ms", "dead_letters",
+        "seconds_to_ready", "redis_bytes_per_payment",
+    }  # fmt: skip
+    assert first_run["payments"] > 300
+    assert first_run["decisions"] == first_run["payments"]
+    assert sum(first_run["outcomes"].values()) == first_run["payments"]
+    assert first_run["dead_letters"] == 0
+    assert set(first_run["latency_ms"]) == {"p50", "p99", "p999"}
+    assert first_run["redis_bytes_per_payment"] > 0
+
+
+def test_the_run_file_is_private_and_a_second_start_exits_3(
+    home: Path, running: tuple[dict[str, Any], Any]
+) -> None:
+    assert (home / "run.json").stat().st_mode & 0o777 == 0o600
+    second = weir(home, "run", "--seconds", "1")
+    assert second.returncode == 3
+    assert "already runs" in second.stderr
+
+
+def test_http_decides_repeats_and_refuses(running: tuple[dict[str, Any], Any]) -> None:
+    record, _ = running
+    headers = {"Authorization": f"Bearer {record['demo_key']}"}
+    with httpx.Client(base_url=record["api"], headers=headers, timeout=10) as client:
+        asked = payment(1)
+        first = client.post("/v1/decisions", json=asked)
+        assert first.status_code == 200, first.text
+        assert first.json()["authoritative"] is True
+        assert first.json()["score"] is not None, "the champion serves"
+        assert client.post("/v1/decisions", json=asked).content == first.content
+        assert client.get("/v1/decisions/order-1").json() == first.json()
+        other = client.post("/v1/decisions", json={**asked, "amount_minor": 1})
+        assert (other.status_code, other.json()["code"]) == (409, "PAYLOAD_MISMATCH")
+        bad = client.post("/v1/decisions", json={**asked, "id": "order-2", "currency": "ZZZ"})
+        assert (bad.status_code, bad.json()["code"]) == (422, "UNKNOWN_CURRENCY")
+        assert httpx.post(f"{record['api']}/v1/decisions", json=asked).status_code == 401
+
+
+def test_ctrl_c_stops_everything_in_ten_seconds(
+    home: Path, running: tuple[dict[str, Any], Any]
+) -> None:
+    record, process = running
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert time.monotonic() - began < 10
+    assert not (home / "run.json").exists()
+    for pid in record["pids"].values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
