@@ -69,8 +69,8 @@ class Calibration:
         """Probabilities of finite raw scores, shape (n,) both."""
         place = np.clip(np.searchsorted(self._raw, raw, side="right") - 1, 0, self._last)
         low, high = self._probability[place], self._probability[place + 1]
-        start = self._raw[place]
-        part = np.clip((raw - start) / (self._raw[place + 1] - start), 0.0, 1.0)
+        start, end = self._raw[place], self._raw[place + 1]
+        part = (np.clip(raw, start, end) - start) / (end - start)
         # Rounding may lift the last step above its knot; the curve must not fall there.
         return np.minimum(low + part * (high - low), high)
 
@@ -78,8 +78,8 @@ class Calibration:
         """The same bits as ``of``, for one finite raw score."""
         place = min(max(bisect_right(self._raw_list, raw) - 1, 0), self._last)
         low, high = self._probability_list[place], self._probability_list[place + 1]
-        start = self._raw_list[place]
-        part = min(max((raw - start) / (self._raw_list[place + 1] - start), 0.0), 1.0)
+        start, end = self._raw_list[place], self._raw_list[place + 1]
+        part = (min(max(raw, start), end) - start) / (end - start)
         return min(low + part * (high - low), high)
 
 

@@ -25,7 +25,7 @@ from risk.domain.errors import BadModel
 _GIB: Final = 1 << 30
 _LIMITS: Final = (
     (resource.RLIMIT_AS, 4 * _GIB),  # libraries map far more than they use
-    (resource.RLIMIT_CPU, 30),
+    (resource.RLIMIT_CPU, 10),
     (resource.RLIMIT_FSIZE, 0),
     (resource.RLIMIT_NOFILE, 64),
     (resource.RLIMIT_CORE, 0),
