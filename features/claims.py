@@ -24,7 +24,7 @@ import msgspec
 
 from features.logs import PLACE_BYTES, pack_three, positions
 from risk.domain.decision import LedgerRecord, LogPosition, encode_ledger
-from risk.domain.decoding import decode_event
+from risk.domain.decoding import decode_stored
 from risk.domain.event import AnyEvent
 from risk.domain.kinds import entities, event_key, record_kind
 from risk.domain.observation import Arrival, Publication, Receipt
@@ -49,7 +49,7 @@ class ClaimedValue:
 
     def event(self) -> AnyEvent:
         """The claimed event."""
-        return decode_event(self.body).event
+        return decode_stored(self.body).event
 
     def pack(self) -> bytes:
         """The value as it stands in Redis."""

@@ -76,5 +76,6 @@ def _numbers(step: Step, rows: dict[Step, int]) -> list[int]:
     inputs = [rows[earlier] for earlier in step.inputs] + [-1, -1]
     field = FACTS[step.field] if step.field else -1
     return [
-        OPERATIONS[step.operation], slot, -window_ms, mask, field, inputs[0], inputs[1], step.number,
+        OPERATIONS[step.operation], slot, -window_ms, mask,
+        field, inputs[0], inputs[1], step.number,
     ]  # fmt: skip

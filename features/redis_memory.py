@@ -22,6 +22,7 @@ from features.records import facts, records
 from features.recovery import Recovery
 from features.scripts import Script
 from features.seeing import Answer, Seen, Vectors, with_vectors
+from risk.domain.clock import Clock
 from risk.domain.errors import StaleEpoch
 from risk.domain.event import is_scored
 from risk.domain.ids import digest
@@ -52,12 +53,14 @@ class RedisMemory:
         keys: Keys,
         vectors: Vectors,
         recovery: Recovery,
+        clock: Clock,
         rates: str = "",
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._vectors = vectors
         self._recovery = recovery
+        self._clock = clock
         self._rates = rates
         self._epoch = 0
         self._scripts: dict[str, Script] = {}
@@ -89,6 +92,7 @@ class RedisMemory:
     async def _observe_batch(self, script: Script, arrivals: Sequence[Arrival]) -> list[Answer]:
         keys = [self._keys.epoch, self._keys.pending]
         arguments: list[bytes | str] = []
+        claimed_at_ms = str(self._clock.now_ms())
         names: list[list[tuple[str, str]]] = []
         for arrival in arrivals:
             event = arrival.event
@@ -99,7 +103,9 @@ class RedisMemory:
             arguments += (
                 arrival.fingerprint,
                 pack_facts(arrival, self._rates),
-                str(arrival.arrived_at_ms),
+                # When it was claimed, not when it arrived: a backlog's events arrived long
+                # ago, and the sweeper must not take what is in flight for left behind.
+                claimed_at_ms,
                 b"".join(record for _, _, record in left),
                 b"1" if is_scored(event) else b"0",
             )

@@ -29,7 +29,7 @@ from risk.domain.decision import (
     decode_decision,
     decode_ledger,
 )
-from risk.domain.decoding import decode_event
+from risk.domain.decoding import decode_stored
 from risk.domain.errors import InvalidEvent
 from risk.domain.event import AnyEvent
 from risk.domain.ids import digest
@@ -100,7 +100,7 @@ def _from_decision(partition: int, record: TruthRecord, decision: Decision) -> F
         decision.outcome.value, decision.score, digest(record.value), partition, record.offset
     )
     value = ReceiptValue(bytes.fromhex(evidence.fingerprint), "decisions", receipt)
-    event = decode_event(bytes(evidence.event)).event
+    event = decode_stored(bytes(evidence.event)).event
     return Found(event, value, evidence.positions, evidence.digests.rates)
 
 
@@ -120,7 +120,7 @@ def _from_ledger(partition: int, record: TruthRecord) -> Found:
     else:
         receipt = Receipt("", None, digest(record.value), partition, record.offset)
         value = ReceiptValue(fingerprint, "ledger", receipt)
-    return Found(decode_event(body).event, value, entry.positions, entry.rates)
+    return Found(decode_stored(body).event, value, entry.positions, entry.rates)
 
 
 class Batch:
@@ -199,13 +199,13 @@ def _decided_places(value: DecidedValue) -> Publication:
     """The places of an undelivered decision; the decision itself stays in the outbox."""
     if value.topic == "ledger":
         entry = decode_ledger(value.body)
-        event = decode_event(bytes(entry.event)).event
+        event = decode_stored(bytes(entry.event)).event
         return pending_publication(event, msgspec.structs.replace(entry, pending=True))
     evidence = decode_decision(value.body).evidence
     if evidence is None:
         raise ValueError("a decision in the outbox has no evidence")
     body = bytes(evidence.event)
-    event = decode_event(body).event
+    event = decode_stored(body).event
     return pending_publication(
         event,
         LedgerRecord(

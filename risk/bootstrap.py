@@ -151,7 +151,7 @@ async def _memory(
         return None
 
     recovery = Recovery(connection, keys, truth, to_base)
-    memory = RedisMemory(connection, keys, vectors, recovery, rates.digest())
+    memory = RedisMemory(connection, keys, vectors, recovery, SystemClock(), rates.digest())
     stack.push_async_callback(memory.close)
     await memory.open()
     return memory

@@ -47,7 +47,7 @@ class WorkerConfig:
         return self.group if world == "live" else f"{self.group}.{world}"
 
 
-class WorkerApp(faust.App):
+class WorkerApp(faust.App):  # type: ignore[misc]  # Faust is Any
     """A Faust app on the batch transport."""
 
     urgent_topics: frozenset[str] = frozenset()

@@ -12,6 +12,7 @@ from risk.observability.metrics import Metrics
 from streams.batch import Handler
 from streams.door import Aside, Delivering, StreamDoor
 from streams.intake import Intake
+from streams.own_decisions import DecisionsDoor
 from streams.resolve import Decided, Published, Resolver
 from streams.topics import Topics
 from streams.watchdog import Watchdog
@@ -58,4 +59,5 @@ def build_handlers(
     aside = Aside(parts.publisher, parts.topics, parts.metrics)
     resolver = Resolver(parts.memory, parts.publisher, intake)
     events = StreamDoor(intake, resolver, walker, aside, parts.clock, watchdog.touch)
-    return {"events": events, "labels": events}
+    decisions = DecisionsDoor(intake, walker, aside, parts.clock, watchdog.touch)
+    return {"events": events, "labels": events, "decisions": decisions}

@@ -86,6 +86,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     that happens in the body.
     """
 
+    _n_acked: int
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._freed = asyncio.Event()

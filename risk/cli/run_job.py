@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from risk.settings import Settings
     from streams.watch import Tally, Watcher
 
-DRAIN_S: Final = 30.0
+DRAIN_S: Final = 120.0
 READY_MS: Final = 90_000
 SHOW_EVERY_S: Final = 1.0
 DEMO_KEY: Final = "demo of weir run"
@@ -194,15 +194,15 @@ class Job:
             with RunView(self._console, addresses) as view:
                 showing = asyncio.create_task(self._show(view, watcher.tally, began_s))
                 await self._traffic_until_stopped(record, watcher)
-                sent_s = self._clock.monotonic_s() - began_s
                 answered = await watcher.drain(DRAIN_S)
+                worked_s = self._clock.monotonic_s() - began_s
                 await asyncio.sleep(SHOW_EVERY_S)
                 showing.cancel()
             if not answered:
                 self._say(f"{watcher.undecided} payments have no decision after {DRAIN_S:.0f} s")
             tally = watcher.tally
         used = await _redis_bytes(record.redis) - redis_before
-        return self._report(tally, sent_s, ready_s, used)
+        return self._report(tally, worked_s, ready_s, used)
 
     async def _traffic_until_stopped(self, record: runfile.RunRecord, watcher: Watcher) -> None:
         """Send until the time is up, the data set ends, Ctrl-C, or a service dies."""
@@ -275,12 +275,12 @@ class Job:
         for child in self._services:
             child.stop()
 
-    def _report(self, tally: Tally, sent_s: float, ready_s: float, used: int) -> RunReport:
+    def _report(self, tally: Tally, worked_s: float, ready_s: float, used: int) -> RunReport:
         return RunReport(
             payments=tally.sent,
             decisions=tally.decisions,
             outcomes={name: tally.outcomes[name] for name in ("allow", "review", "block")},
-            per_s=round(tally.decisions / sent_s, 1) if sent_s else 0.0,
+            per_s=round(tally.decisions / worked_s, 1),
             latency_ms=tally.latency.summary(),
             dead_letters=tally.dead_letters,
             seconds_to_ready=round(ready_s, 2),

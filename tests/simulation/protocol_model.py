@@ -159,8 +159,9 @@ class Model:
         budget = state.budget
         if budget.crashes and actor.name != "S" and actor.step != "answer":
             dead = put(state, place, Actor(actor.name, actor.payment, "dead"))
-            yield f"{actor.name} dies", dead._replace(
-                budget=budget._replace(crashes=budget.crashes - 1)
+            yield (
+                f"{actor.name} dies",
+                dead._replace(budget=budget._replace(crashes=budget.crashes - 1)),
             )
 
     def _stale(self, state: State, actor: Actor) -> bool:
@@ -329,17 +330,13 @@ class Model:
             partition = int(who.step[-1])
             marked, _ = append(state, partition, Record("marker", "", -1, who.epoch, None))
             after = "mark1" if partition == 0 else "restore"
-            yield f"recovery marks {partition}", marked._replace(
-                recoverer=who._replace(step=after)
-            )
+            yield f"recovery marks {partition}", marked._replace(recoverer=who._replace(step=after))
         elif who.step == "restore":
             restored = self._restore(state)
             yield "recovery restores", restored._replace(recoverer=who._replace(step="open"))
         else:
             redis = state.redis._replace(epoch=who.epoch)
-            opened = command(state, redis)._replace(
-                loaded=who.epoch, recoverer=Recoverer("idle")
-            )
+            opened = command(state, redis)._replace(loaded=who.epoch, recoverer=Recoverer("idle"))
             yield "recovery opens", opened
 
     def _restore(self, state: State) -> State:
@@ -358,9 +355,7 @@ class Model:
                 state, _ = append(state, LEDGER_PARTITION, record)
         return state
 
-    def _valid(
-        self, state: State, partition: int, first: int, epoch: int
-    ) -> Iterator[Record]:
+    def _valid(self, state: State, partition: int, first: int, epoch: int) -> Iterator[Record]:
         """Records from ``first`` to this recovery's marker that are not void."""
         for record in state.kafka[partition][first:]:
             if record.kind == "marker":

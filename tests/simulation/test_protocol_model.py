@@ -41,9 +41,9 @@ def unfinished(model: Model, state: State) -> str | None:
     """What is wrong with a state in which nothing more can happen."""
     valid = model.valid(state)
     bodies = {record.payment: record.body for record in valid if record.body is not None}
-    if any(actor.payment == "X" and actor.step == "done" for actor in state.actors):
-        if "X" not in bodies:
-            return "X was acknowledged and has no decision"
+    acknowledged = any(actor.payment == "X" and actor.step == "done" for actor in state.actors)
+    if acknowledged and "X" not in bodies:
+        return "X was acknowledged and has no decision"
     if not state.lost:
         places = {record.sequence: record.payment for record in valid}
         for body in bodies.values():

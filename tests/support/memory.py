@@ -17,6 +17,7 @@ from features.local_truth import LocalTruth
 from features.recovery import Recovery
 from features.redis_memory import RedisMemory
 from features.tails import Tail
+from risk.domain.clock import ManualClock
 from risk.domain.decision import (
     Decision,
     Digests,
@@ -162,7 +163,9 @@ class Node:
         self.keys = Keys(prefix)
         self.truth = truth
         self.recovery = Recovery(connection, self.keys, truth, to_base, lock_ms)
-        self.memory = RedisMemory(connection, self.keys, witness, self.recovery)
+        self.memory = RedisMemory(
+            connection, self.keys, witness, self.recovery, ManualClock(START_MS)
+        )
 
     async def close(self) -> None:
         await self.memory.close()
