@@ -1,8 +1,14 @@
-"""Weir's own decisions as something to remember: what was reviewed or blocked leaves records."""
+"""Weir's own decisions, read again: what was stopped leaves records, fallbacks are completed.
+
+A payment that the HTTP door answered with the fallback, because Redis or the deadline was
+away, is decided here as soon as that is possible: its records are appended late, rather than
+never, and the topic gets its authoritative decision.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -53,7 +59,7 @@ class DecisionsDoor:
         letters: list[DeadLetter] = []
         for record in batch.records:
             try:
-                arrival = self._stopped(record)
+                arrival = self._arrival(record)
             except (InvalidEvent, msgspec.DecodeError, ValueError):
                 # Not what a Weir publishes: whoever may write here must be looked at.
                 letters.append(dead_letter(record, "INVALID_JSON", self._clock.now_ms()))
@@ -61,7 +67,8 @@ class DecisionsDoor:
             if arrival is not None:
                 items.append(Item(record, arrival))
         for run in runs(items):
-            codes = await self._walker.walk([item.arrival for item in run])
+            # A fallback that fails again is a dead letter; another fallback would come back here.
+            codes = await self._walker.walk([item.arrival for item in run], fall_back=False)
             letters += [
                 dead_letter(item.record, ENGINE_ERROR, self._clock.now_ms())
                 for item, code in zip(run, codes, strict=True)
@@ -71,16 +78,26 @@ class DecisionsDoor:
         if letters:
             await self._walker.patiently(lambda _deadline: self._aside.put(letters))
 
-    def _stopped(self, record: Record) -> Arrival | None:
+    def _arrival(self, record: Record) -> Arrival | None:
         seen = truth_record(record)
         # Where reading begins, the first record shows the epoch in force.
         standing = self._standing.setdefault(record.partition, Standing(None))
-        if not standing.admits(seen) or not seen.value:
+        stands = standing.admits(seen)
+        if seen.marker or not seen.value:
             return None
         decision = decode_decision(seen.value)
-        if decision.outcome is Outcome.ALLOW or not decision.authoritative:
+        if not decision.authoritative:
+            return self._unfinished(decision)
+        return self._remembered(decision) if stands and decision.outcome in _RESULTS else None
+
+    def _unfinished(self, decision: Decision) -> Arrival | None:
+        """The payment behind a fallback of the HTTP door; whose epoch it was does not matter."""
+        evidence = decision.evidence
+        if evidence is None or evidence.door != "http":
             return None
-        return self._remembered(decision)
+        payment = decode_event(bytes(evidence.event))
+        arrival = self._intake.arrival(payment, parse_rfc3339(evidence.arrived_at))
+        return replace(arrival, door="http")
 
     def _remembered(self, decision: Decision) -> Arrival | None:
         if decision.evidence is None:

@@ -54,8 +54,12 @@ class Walker:
         self._deadline_ms = deadline_ms
         self._jitter = jitter
 
-    async def walk(self, arrivals: Sequence[Arrival]) -> list[str | None]:
+    async def walk(
+        self, arrivals: Sequence[Arrival], *, fall_back: bool = True
+    ) -> list[str | None]:
         """At most one engine batch, in the partition's order.
+
+        A payment on which the engine itself fails gets the fallback, where that is wanted.
 
         For each the code of a dead letter: PAYLOAD_MISMATCH, ENGINE_ERROR, or None where
         all is well. Raises Unavailable, DeadlineExceeded or StaleEpoch after the deadline.
@@ -66,7 +70,7 @@ class Walker:
             raise
         except Exception as error:  # noqa: BLE001  # the worker door
             _LOG.error("the engine failed on %d events", len(arrivals), exc_info=error)
-        return [await self._alone(arrival) for arrival in arrivals]
+        return [await self._alone(arrival, fall_back) for arrival in arrivals]
 
     async def patiently(self, step: Callable[[Deadline], Awaitable[T]]) -> T:
         """``step``, repeated with growing jittered pauses while a part does not answer."""
@@ -83,7 +87,7 @@ class Walker:
             await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
 
-    async def _alone(self, arrival: Arrival) -> str | None:
+    async def _alone(self, arrival: Arrival, fall_back: bool) -> str | None:
         for attempt in range(POISON_TRIES):
             try:
                 return (await self._handle([arrival]))[0]
@@ -91,7 +95,7 @@ class Walker:
                 raise
             except Exception as error:  # noqa: BLE001  # the worker door
                 _LOG.error("attempt %d on one event failed", attempt + 1, exc_info=error)
-        if is_scored(arrival.event):
+        if fall_back and is_scored(arrival.event):
             await self._engine.fall_back([arrival])
         return ENGINE_ERROR
 

@@ -78,6 +78,32 @@ async def test_allowed_and_not_authoritative_payments_leave_nothing() -> None:
     assert stand.engine.calls == []
 
 
+def fallback(payment_id: str) -> bytes:
+    """What the HTTP door published while Redis was away."""
+    body = decision(payment_id, Outcome.REVIEW)
+    return body.replace(b'"authoritative":true', b'"authoritative":false').replace(
+        b'"door":"stream"', b'"door":"http"'
+    )
+
+
+async def test_a_fallback_of_the_http_door_is_decided_later() -> None:
+    stand = Stand()
+    await stand.handle(published(decision("p-1", Outcome.ALLOW)), published(fallback("p-2"), 7))
+    assert stand.engine.calls == [("handle", ["p-2"])]
+    arrival = stand.engine.arrivals["p-2"]
+    assert event_key(arrival.event) == "p:p-2"
+    assert (arrival.door, arrival.arrived_at_ms) == ("http", NOW_MS)
+
+
+async def test_a_fallback_that_fails_again_does_not_come_back() -> None:
+    stand = Stand()
+    stand.engine.poison = {"p-1"}
+    await stand.handle(published(fallback("p-1")))
+    assert ("fall_back", ["p-1"]) not in stand.engine.calls
+    (sent,) = stand.kafka.sent
+    assert decode_dead_letter(sent.value or b"").code == "ENGINE_ERROR"
+
+
 async def test_void_decisions_leave_nothing() -> None:
     stand = Stand()
     await stand.handle(
