@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DRAIN_S: Final = 120.0
 READY_MS: Final = 90_000
 SHOW_EVERY_S: Final = 1.0
+INTERRUPTED_DRAIN_S: Final = 2.0  # after Ctrl-C all of it stops within 10 s
+LIVE_WORLD: Final = "live"
 DEMO_KEY: Final = "demo of weir run"
 
 
@@ -72,6 +74,7 @@ class Job:
         self._clock = SystemClock()
         self._began_s = self._clock.monotonic_s()
         self._services: list[Child] = []
+        self._interrupted = False
 
     def run(self, report: Path | None) -> bool:
         """Start, work, stop. True where every payment got its decision."""
@@ -96,7 +99,7 @@ class Job:
                 report.write_bytes(body + b"\n")
             self._say("stopping; state stays in " + str(self._settings.state))
         self._summary(found)
-        return found.decisions >= found.payments
+        return self._interrupted or found.decisions >= found.payments
 
     # -- start ---------------------------------------------------------------------------
 
@@ -121,16 +124,25 @@ class Job:
         )
 
     def _first_model(self) -> None:
+        """Train a champion where the live world has none; other worlds start with that one."""
+        from features.catalogue import FEATURE_NAMES, catalogue_digest
+        from models.adopt import adopt_champion
         from models.bootstrap_model import ensure_model
+        from models.source import Catalogue
         from risk.cli.progress import stages
         from risk.tables.load import exchange_rates
 
         settings = self._settings
         rates = exchange_rates(settings.rates, settings.base_currency)
         with stages(self._console) as progress:
-            version = ensure_model(settings.mlflow, settings.world, rates, progress)
+            version = ensure_model(settings.mlflow, LIVE_WORLD, rates, progress)
         if version is not None:
             self._say(f"trained and registered the first model, version {version}")
+        if settings.world != LIVE_WORLD:
+            cache = settings.state / "cache" / "models"
+            catalogue = Catalogue(FEATURE_NAMES, catalogue_digest())
+            if adopt_champion(settings.mlflow, settings.world, cache, catalogue) is not None:
+                self._say(f"world {settings.world} starts with the live champion")
 
     def _start_services(self, api_port: int) -> None:
         for slot in range(self._order.workers):
@@ -193,19 +205,20 @@ class Job:
         async with Watcher(record.kafka, topics, self._clock) as watcher:
             with RunView(self._console, addresses) as view:
                 showing = asyncio.create_task(self._show(view, watcher.tally, began_s))
-                await self._traffic_until_stopped(record, watcher)
-                answered = await watcher.drain(DRAIN_S)
+                interrupted = await self._traffic_until_stopped(record, watcher)
+                drain_s = INTERRUPTED_DRAIN_S if interrupted else DRAIN_S
+                answered = await watcher.drain(drain_s)
                 worked_s = self._clock.monotonic_s() - began_s
                 await asyncio.sleep(SHOW_EVERY_S)
                 showing.cancel()
             if not answered:
-                self._say(f"{watcher.undecided} payments have no decision after {DRAIN_S:.0f} s")
+                self._say(f"{watcher.undecided} payments have no decision after {drain_s:.0f} s")
             tally = watcher.tally
         used = await _redis_bytes(record.redis) - redis_before
         return self._report(tally, worked_s, ready_s, used)
 
-    async def _traffic_until_stopped(self, record: runfile.RunRecord, watcher: Watcher) -> None:
-        """Send until the time is up, the data set ends, Ctrl-C, or a service dies."""
+    async def _traffic_until_stopped(self, record: runfile.RunRecord, watcher: Watcher) -> bool:
+        """Send until the time is up, the data set ends, Ctrl-C (then True), or a service dies."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -222,6 +235,8 @@ class Job:
             await asyncio.gather(*rest, return_exceptions=True)
             for task in done:
                 task.result()
+            self._interrupted = stop.is_set()
+            return self._interrupted
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -301,6 +302,19 @@ async def test_the_fallback_is_published_and_not_authoritative() -> None:
     assert decode_decision(final.body).authoritative
 
 
+async def test_the_fallback_is_answered_although_kafka_is_away() -> None:
+    class Away(LocalPublisher):
+        async def publish(self, publications: Sequence[Publication], epoch: int) -> list[Delivery]:
+            await asyncio.sleep(60)
+            raise AssertionError("nobody waits that long")
+
+    parts = Parts()
+    engine = Engine(parts.memory, parts.judgement, Away(parts.truth), parts.metrics)
+    (verdict,) = await engine.fall_back([an_arrival(1)])
+    assert not verdict.authoritative
+    assert parts.metrics.value("weir_decisions_unpublished_total", door="http") == 1
+
+
 async def test_a_spent_deadline_is_an_error_and_loses_nothing() -> None:
     parts = Parts()
     spent = Deadline(parts.clock, 0)
@@ -328,8 +342,6 @@ def _slow(parts: Parts) -> Engine:
 
     class Sleeper(LocalMemory):
         async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
-            import asyncio
-
             await asyncio.sleep(1)
             return await super().observe(arrivals)
 
