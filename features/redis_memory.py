@@ -19,7 +19,7 @@ from features.connection import Connection
 from features.keys import Keys, watermark_field
 from features.logs import positions, tail
 from features.records import facts, records
-from features.recovery import Recovery
+from features.recovery import Recovered, Recovery
 from features.scripts import Script
 from features.seeing import Answer, Seen, Vectors, with_vectors
 from risk.domain.clock import Clock
@@ -69,6 +69,11 @@ class RedisMemory:
     def epoch(self) -> int:
         """The epoch that every call works for; 0 before ``open``."""
         return self._epoch
+
+    @property
+    def recovered(self) -> Recovered | None:
+        """What the last recovery that this process ran has done; None where it ran none."""
+        return self._recovery.last
 
     async def open(self) -> None:
         """Join the open epoch, or recover. Raises BadConfiguration on a Redis Cluster."""
@@ -172,6 +177,10 @@ class RedisMemory:
         )
         values = (None if value is None else unpack_value(value) for value in flat[1::2])
         return list(zip(flat[::2], values, strict=True))
+
+    async def pending_count(self) -> int:
+        """Events that are claimed or decided, and not acknowledged."""
+        return int(await self._connection.call("ZCARD", self._keys.pending))
 
     async def settle(self, event_keys: Sequence[bytes]) -> None:
         """Take claims that are on the ledger out of the pending set; they stay claims."""

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Literal
 
+import structlog
+
 from features import kernel
 from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
 from features.connection import Connection
 from features.keys import Keys
-from features.recovery import Recovery
+from features.recovery import Recovered, Recovery
 from features.redis_memory import RedisMemory
 from features.sweeper import Sweeper
 from features.vectors import vectors
@@ -44,6 +46,7 @@ from streams.publish import KafkaPublisher
 from streams.topics import LIVE_WORLD, Topics, redis_prefix
 from streams.truth import KafkaTruth
 
+_LOG = structlog.get_logger("weir.bootstrap")
 LIBRARIES = ("lightgbm", "numba", "numpy")  # what may move a bit of a vector or a score
 SWEEP_EVERY_S = 2.0
 FOLLOW_EVERY_S = 2.0
@@ -131,6 +134,7 @@ async def build_runtime(
         scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))
         sweeper = Sweeper(memory, keys, publisher)
         scheduler.every(SWEEP_EVERY_S, "sweep", lambda: _sweep(sweeper, runtime))
+        scheduler.every(SWEEP_EVERY_S, "count recoveries", _RecoveryCount(runtime).look)
         yield runtime
 
 
@@ -204,10 +208,32 @@ def _swap(runtime: Runtime) -> None:
 
 
 async def _sweep(sweeper: Sweeper, runtime: Runtime) -> None:
-    runtime.metrics.set("weir_epoch", runtime.memory.epoch)
+    metrics, memory = runtime.metrics, runtime.memory
+    metrics.set("weir_epoch", memory.epoch)
+    metrics.set("weir_pending", await memory.pending_count())
     swept = await sweeper.sweep(runtime.clock.now_ms())
-    runtime.metrics.count("weir_sweeper_total", swept.decisions, kind="decision")
-    runtime.metrics.count("weir_sweeper_total", swept.claims, kind="ledger")
+    metrics.count("weir_sweeper_total", swept.decisions, kind="decision")
+    metrics.count("weir_sweeper_total", swept.claims, kind="ledger")
+
+
+class _RecoveryCount:
+    """Counts each recovery of this process once, and says what it could not read."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._seen: Recovered | None = None
+
+    async def look(self) -> None:
+        recovered = self._runtime.memory.recovered
+        if recovered is None or recovered is self._seen:
+            return
+        self._seen = recovered
+        metrics = self._runtime.metrics
+        metrics.count("weir_recoveries_total")
+        if recovered.unreadable:
+            metrics.count("weir_recovery_unreadable_total", len(recovered.unreadable))
+            for place in recovered.unreadable:
+                _LOG.error("recovery cannot read a record", place=place)
 
 
 def _version(distribution: str) -> str:

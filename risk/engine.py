@@ -59,12 +59,23 @@ class Verdict:
     degraded: tuple[str, ...] = ()
 
 
+class _Hit(msgspec.Struct):
+    """A rule hit; one with an error is a failure."""
+
+    error: str | None = None
+
+
 class _Summary(msgspec.Struct):
     """What acknowledging and counting need to know of decided bytes."""
 
     outcome: Outcome
     score: float | None
     degraded: tuple[str, ...] = ()
+    rule_hits: tuple[_Hit, ...] = ()
+
+    @property
+    def rules_failed(self) -> int:
+        return sum(hit.error is not None for hit in self.rule_hits)
 
 
 _SUMMARY = msgspec.json.Decoder(_Summary)
@@ -215,6 +226,7 @@ class Engine:
             return Verdict(b"", Outcome.ALLOW)
         if isinstance(stood, Stored):
             summary = _SUMMARY.decode(stood.body)
+            self._metrics.count("weir_rule_errors_total", summary.rules_failed)
             return Verdict(stood.body, summary.outcome, degraded=summary.degraded)
         # Only the HTTP door must answer again; the stream's first answer is in Kafka.
         body = await self.find(stood) if arrival.door == "http" else b""

@@ -24,6 +24,7 @@ CounterName = Literal[
     "weir_rule_errors_total",
     "weir_stale_epochs_total",
     "weir_recoveries_total",
+    "weir_recovery_unreadable_total",
     "weir_sweeper_total",
     "weir_http_responses_total",
     "weir_http_refused_total",
@@ -31,7 +32,6 @@ CounterName = Literal[
 GaugeName = Literal[
     "weir_epoch",
     "weir_pending",
-    "weir_recovery_seconds",
     "weir_model_loaded",
     "weir_ready",
     "weir_build_info",
@@ -94,6 +94,9 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_rule_errors_total": _counter("Rules that failed; an allow became a review."),
     "weir_stale_epochs_total": _counter("Walks started again after Redis changed its epoch."),
     "weir_recoveries_total": _counter("Recoveries of the feature memory that this process ran."),
+    "weir_recovery_unreadable_total": _counter(
+        "Records that a recovery could not read: Weir did not write them. Look at them."
+    ),
     "weir_sweeper_total": _counter(
         "Pending claims finished by the sweeper.", kind=("decision", "ledger")
     ),
@@ -106,7 +109,6 @@ METRICS: Final[dict[str, MetricSpec]] = {
     ),
     "weir_epoch": _gauge("Epoch of the feature memory; 0 while its gate is closed."),
     "weir_pending": _gauge("Claims that are not acknowledged yet."),
-    "weir_recovery_seconds": _gauge("How long the last recovery took."),
     "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
     "weir_ready": _gauge("1 while /readyz answers 200."),
     "weir_build_info": _gauge(
