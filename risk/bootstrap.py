@@ -233,7 +233,7 @@ class _RecoveryCount:
         if recovered.unreadable:
             metrics.count("weir_recovery_unreadable_total", len(recovered.unreadable))
             for place in recovered.unreadable:
-                _LOG.error("recovery cannot read a record", place=place)
+                _LOG.error("recovery cannot read a record", reason=place)
 
 
 def _version(distribution: str) -> str:

@@ -36,7 +36,7 @@ class Scheduler:
             try:
                 await work()
             except WeirError as error:
-                self._log.warning("scheduled work failed", work=name, code=error.code)
+                self._log.warning("scheduled work failed", part=name, code=error.code)
             except Exception as error:  # noqa: BLE001  # the scheduler door: the next turn goes on
-                self._log.error("scheduled work failed", work=name, error=type(error).__name__)
+                self._log.error("scheduled work failed", part=name, error=type(error).__name__)
             await asyncio.sleep(seconds)
