@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -38,10 +39,17 @@ CATALOGUE: Final[tuple[FeatureSpec, ...]] = tuple(
     spec for family in FAMILIES.values() for spec in family
 )
 FEATURE_NAMES: Final[tuple[str, ...]] = tuple(spec.name for spec in CATALOGUE)
-_BY_NAME: Final = {spec.name: spec for spec in CATALOGUE}
 
-if len(_BY_NAME) != len(FEATURE_NAMES):
-    raise ValueError("two features have one name")
+
+def by_name(specs: Sequence[FeatureSpec]) -> dict[str, FeatureSpec]:
+    """``specs`` by their names; raises ValueError where two share one."""
+    named = {spec.name: spec for spec in specs}
+    if len(named) != len(specs):
+        raise ValueError("two features have one name")
+    return named
+
+
+_BY_NAME: Final = by_name(CATALOGUE)
 
 
 @cache

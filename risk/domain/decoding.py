@@ -118,10 +118,7 @@ def _normalise_times(event: Event) -> None:
         moment = getattr(event, name, None)
         if moment is None:
             continue
-        try:
-            ms = to_ms(moment)
-        except OverflowError:
-            ms = -1
+        ms = to_ms(moment)
         oldest = limits.TIME_MS_MIN if name != "account_opened_at" else -2_208_988_800_000
         if not oldest <= ms < limits.TIME_MS_MAX:
             raise InvalidEvent(

@@ -19,8 +19,3 @@ class Outcome(StrEnum):
 
 
 _SEVERITY = {Outcome.ALLOW: 0, Outcome.REVIEW: 1, Outcome.BLOCK: 2}
-
-
-def worst(outcomes: list[Outcome]) -> Outcome:
-    """The most severe of ``outcomes``; allow where there is none."""
-    return max(outcomes, key=lambda outcome: outcome.severity, default=Outcome.ALLOW)

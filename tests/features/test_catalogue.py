@@ -9,7 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from features.catalogue import CATALOGUE, FAMILIES, FEATURE_NAMES, catalogue_digest, feature
+from features.catalogue import (
+    CATALOGUE,
+    FAMILIES,
+    FEATURE_NAMES,
+    by_name,
+    catalogue_digest,
+    feature,
+)
 from features.spec import FeatureSpec
 from features.steps import WINDOWS_MS, Past, Step, count, distinct, divide, fact, is_zero
 from risk.domain.kinds import ENTITY_KINDS
@@ -19,6 +26,12 @@ def test_names_are_unique_and_say_their_entity() -> None:
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES) >= 60
     for spec in CATALOGUE:
         assert spec.name.startswith(f"{spec.entity}_")
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="one name"):
+        by_name([*CATALOGUE, CATALOGUE[0]])
+    assert by_name(CATALOGUE)[FEATURE_NAMES[0]] is feature(FEATURE_NAMES[0])
 
 
 def test_every_declaration_is_whole() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from risk.domain.errors import BadConfiguration
+from risk.local.ports import pick
 from risk.local.redis import RedisServer
 from tests.support.memory import opened
 
@@ -17,7 +18,8 @@ class ClusterServer(RedisServer):
     def prepare(self) -> None:
         super().prepare()
         with (self.data / "redis.conf").open("a") as file:
-            file.write("cluster-enabled yes\n")
+            # Its own default is its port + 10,000, which may be taken.
+            file.write(f"cluster-enabled yes\ncluster-port {pick()}\n")
 
 
 @pytest.mark.services

@@ -216,6 +216,47 @@ async def test_a_restart_between_any_two_steps_leaves_one_decision(step: str) ->
     assert parts.metrics.value("weir_stale_epochs_total") == 1
 
 
+async def test_what_was_observed_under_another_epoch_is_not_decided() -> None:
+    class Moving(LocalMemory):
+        """The other door waits for recovery on the same memory while this one judges."""
+
+        observed = 0
+
+        async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+            found = await super().observe(arrivals)
+            self.observed += 1
+            if self.observed == 1:
+                self._epoch += 1
+            return found
+
+    memory = Moving(vectors)
+    parts = Parts(memory)
+    (verdict,) = await parts.engine.decide([an_arrival(1)], parts.deadline())
+    assert memory.observed == 2
+    assert parts.published("decisions") == [verdict.body]
+    assert parts.metrics.value("weir_stale_epochs_total") == 1
+
+
+async def test_an_explanation_says_which_feature_is_missing() -> None:
+    class Unlocated(FixedScoring):
+        def reasons(self, matrix: NDArray[np.float64]) -> list[list[Contribution]]:
+            name = next(FEATURE_NAMES[at] for at in np.flatnonzero(np.isnan(matrix[0])))
+            return [[Contribution(name, float("nan"), 1.0)] for _ in matrix]
+
+    parts = Parts(score=0.99)
+    held = parts.judgement.versions
+    parts.judgement.versions = parts.judgement.constants.versions(
+        Unlocated(0.99), held.rules, held.policy
+    )
+    (verdict,) = await parts.engine.decide([an_arrival(1)], parts.deadline())
+    (told,) = (
+        reason.sentence
+        for reason in decode_decision(verdict.body).reasons
+        if reason.code == "MODEL_EXPLANATION"
+    )
+    assert told.endswith(" is missing.")
+
+
 async def test_batches_of_any_size_give_the_same_decisions() -> None:
     arrivals = [an_arrival(number) for number in range(20)]
     together, alone = Parts(), Parts()

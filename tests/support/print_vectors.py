@@ -12,6 +12,7 @@ from risk.domain.event import Payment
 from risk.domain.kinds import RECORD_KIND_CODE, entities
 from risk.domain.observation import Arrival
 from risk.domain.times import from_ms
+from tests.support.dense import dense_case
 
 NOW_MS = 1_790_000_123_456
 
@@ -52,7 +53,8 @@ def item(rng: random.Random, records: int) -> tuple[Arrival, tuple[Tail, ...]]:
 
 def main(items: int = 12, records: int = 40) -> None:
     rng = random.Random(7)
-    matrix, inexact = vectors([item(rng, records) for _ in range(items)])
+    dense = [dense_case(rng).item for _ in range(5 * items)]
+    matrix, inexact = vectors([item(rng, records) for _ in range(items)] + dense)
     print(hashlib.sha256(matrix.tobytes() + repr(inexact).encode()).hexdigest())
 
 
