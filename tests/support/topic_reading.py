@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from features.records import HOLE_RECORD, facts, records
+from features.logs import Log as HeldLog
+from features.records import HOLE_RECORD, RECORD_BYTES, facts, records
 from features.tails import Tail
 from features.truth import Standing
 from features.vectors import vectors
@@ -26,6 +28,7 @@ from streams.truth import truth_record
 
 Log = tuple[str, str, str]  # tenant, kind, identifier
 BATCH = 500
+CATCH_UP_S = 30.0
 
 
 class TopicReading:
@@ -34,6 +37,7 @@ class TopicReading:
     def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
+        self._consumer: AIOKafkaConsumer | None = None
         self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
 
     async def follow(self) -> None:
@@ -42,12 +46,28 @@ class TopicReading:
             *self._topics, bootstrap_servers=self._bootstrap, auto_offset_reset="earliest"
         )
         await consumer.start()
+        self._consumer = consumer
         try:
             while True:
                 for place, found in (await consumer.getmany(timeout_ms=200)).items():
                     self.records[place.topic, place.partition] += found
         finally:
             await consumer.stop()
+
+    async def caught_up(self) -> None:
+        """Wait until ``follow`` has read all that the topics hold now."""
+        assert self._consumer is not None
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        for _ in range(int(CATCH_UP_S / 0.1)):
+            behind = {place: end for place, end in ends.items() if end > self._next(*place)}
+            if not behind:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"never read up to {behind}")
+
+    def _next(self, topic: str, partition: int) -> int:
+        found = self.records[topic, partition]
+        return found[-1].offset + 1 if found else 0
 
     def of(self, topic: str) -> dict[int, list[Record]]:
         """The records of one topic by partition."""
@@ -135,6 +155,19 @@ class Proof:
             if log.setdefault(one.sequence, record) != record:
                 self.conflicts.append(f"{event.id} at {one}")
         return event
+
+    def logs(self) -> list[Log]:
+        """Every log that has a record."""
+        return list(self._at)
+
+    def agrees(self, name: Log, held: HeldLog) -> bool:
+        """Whether ``held`` is the end of the log, record by record."""
+        log = self._at[name]
+        whole = bytes(held.records)
+        return held.following == max(log) + 1 and all(
+            whole[at : at + RECORD_BYTES] == log.get(held.first + at // RECORD_BYTES, HOLE_RECORD)
+            for at in range(0, len(whole), RECORD_BYTES)
+        )
 
     def check(self) -> Counter[str]:
         """How many vectors are ``equal`` bit for bit, ``different``, ``unprovable``, ``lost``."""

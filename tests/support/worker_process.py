@@ -48,12 +48,14 @@ class WorkerProcess:
         """Its exit code, None while it runs."""
         return self._process.poll()
 
-    async def until_ready(self) -> None:
-        """Wait until it works; an AssertionError with its log where it does not."""
+    async def until_ready(self) -> bool:
+        """Wait until it works; False where it has left instead."""
         async with asyncio.timeout(READY_S):
             while not self.ready:
-                assert self.ended is None, f"it ended with {self.ended}: {self.said()}"
+                if self.ended is not None:
+                    return False
                 await asyncio.sleep(0.05)
+        return True
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal and wait; the exit code."""
