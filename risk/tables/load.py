@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,7 @@ from risk.domain.money import ExchangeRates
 
 def exchange_rates(path: Path | None, base: str) -> ExchangeRates:
     """The table at ``path`` (the shipped one where None); raises BadConfiguration."""
-    body = (path or files("risk.tables") / "rates.json").read_bytes()
-    try:
-        rates = msgspec.json.decode(body, type=ExchangeRates)
-    except msgspec.DecodeError as error:
-        raise BadConfiguration(f"exchange rates {path or 'as shipped'}: {error}") from None
+    rates = _read(path or files("risk.tables") / "rates.json", str(path or "as shipped"))
     if rates.base != base:
         raise BadConfiguration(
             f"exchange rates are for base {rates.base}, WEIR_BASE_CURRENCY is {base}"
@@ -46,7 +43,10 @@ class RateTables:
                 raise BadConfiguration(
                     f"exchange rates {digest} are not in {self._folder}; copy the table there"
                 )
-            held = self._held[digest] = msgspec.json.decode(path.read_bytes(), type=ExchangeRates)
+            held = _read(path, str(path))
+            if held.digest() != digest:
+                raise BadConfiguration(f"exchange rates {path} were changed; copy the table there")
+            self._held[digest] = held
         return held
 
     def _keep(self, table: ExchangeRates) -> None:
@@ -56,3 +56,10 @@ class RateTables:
             fresh = path.with_suffix(f".{os.getpid()}")
             fresh.write_bytes(msgspec.json.encode(table))
             fresh.replace(path)
+
+
+def _read(path: Path | Traversable, name: str) -> ExchangeRates:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ExchangeRates)
+    except (msgspec.DecodeError, OSError) as error:
+        raise BadConfiguration(f"exchange rates {name}: {error}") from None

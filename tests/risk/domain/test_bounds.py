@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from risk.domain.clock import Deadline, ManualClock
-from risk.domain.decoding import canonical
-from risk.domain.errors import InvalidEvent
-from risk.domain.event import Payment
+from risk.domain.clock import Deadline, ManualClock, SystemClock
+from risk.domain.decoding import canonical, decode_event, encode_event
+from risk.domain.errors import InvalidEvent, PayloadMismatch
+from risk.domain.event import Label, Login, Payment, Refund
+from risk.domain.kinds import event_key
 from risk.domain.times import parse_rfc3339, rfc3339
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 FAR = timedelta(hours=23, minutes=59)
 
 
-def a_payment(
-    identifier: str = "pay_1", at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-) -> Payment:
+def a_payment(identifier: str = "pay_1", at: datetime = AT) -> Payment:
     return Payment(id=identifier, occurred_at=at, account="a", amount_minor=1, currency="EUR")
 
 
@@ -59,3 +59,43 @@ def test_a_deadline_is_spent_when_its_time_has_passed() -> None:
     clock.advance(60)
     assert deadline.spent()
     assert deadline.remaining_s() == 0.0
+
+
+def test_nesting_without_end_is_refused_by_name() -> None:
+    deep = b'{"type":"payment","attributes":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}"
+    with pytest.raises(InvalidEvent, match="TOO_DEEP"):
+        decode_event(deep)
+
+
+def test_attributes_may_be_numbers_and_truths() -> None:
+    event = Payment(
+        id="pay_1",
+        occurred_at=AT,
+        account="a",
+        amount_minor=1,
+        currency="EUR",
+        attributes={"ratio": 0.5, "known": True, "basket": 3, "shop": "s_1"},
+    )
+    assert decode_event(encode_event(event)).event == event
+
+
+def test_a_refund_needs_a_currency_that_exists() -> None:
+    refund = Refund(id="r_1", occurred_at=AT, account="a", amount_minor=1, currency="ZZZ")
+    with pytest.raises(InvalidEvent, match="UNKNOWN_CURRENCY"):
+        canonical(refund)
+
+
+def test_a_payment_its_label_and_its_refusal_have_keys_of_their_own() -> None:
+    label = Label(id="1", occurred_at=AT, payment_id="1", label="chargeback", known_at=AT)
+    failed = Login(id="1", occurred_at=AT, account="a", succeeded=False)
+    keys = [event_key(one) for one in (a_payment("1"), label, failed)]
+    assert keys == ["p:1", "chargeback:1", "login_failed:1"]
+    assert str(PayloadMismatch("1")) == "payment 1 was seen before with other content"
+
+
+def test_the_clock_of_the_machine_goes_on() -> None:
+    clock = SystemClock()
+    first_ms, first_s = clock.now_ms(), clock.monotonic_s()
+    assert first_ms > 1_700_000_000_000
+    assert clock.now_ms() >= first_ms
+    assert clock.monotonic_s() >= first_s
