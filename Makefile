@@ -1,14 +1,17 @@
 # Weir: `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports tests-with-coverage e2e bench soak chaos contracts clean
+.PHONY: help setup run test check lint format types imports tests-with-coverage e2e soak chaos contracts clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 # Percent of lines and branches that the whole suite must reach; 0 only reports.
-COVERAGE ?= 0
+COVERAGE ?= 90
+# The same for what a decision rests on: policy, rules, features and the protocol.
+CORE_COVERAGE ?= 100
+CORE := risk/policy.py,risk/rules/*,risk/engine.py,risk/judgement.py,risk/domain/*,features/*
 # Python finds our packages by their installation, never by the folder it was started in.
 export PYTHONSAFEPATH := 1
 
@@ -63,14 +66,15 @@ tests-with-coverage: setup
 	$(BIN)/coverage combine --quiet || true; \
 	$(BIN)/coverage report --format=total > $(VENV)/coverage-total || true; \
 	echo "coverage: $$(cat $(VENV)/coverage-total) % of lines and branches (asked: $(COVERAGE) %)"; \
+	echo "coverage of the core: $$($(BIN)/coverage report --include='$(CORE)' --format=total) % (asked: $(CORE_COVERAGE) %)"; \
 	[ $$status -eq 0 ] || exit $$status; \
-	$(BIN)/coverage report --fail-under=$(COVERAGE) > $(VENV)/coverage-report || { cat $(VENV)/coverage-report; exit 1; }
+	$(BIN)/coverage report --include='$(CORE)' --fail-under=$(CORE_COVERAGE) > $(VENV)/coverage-report \
+	  || { cat $(VENV)/coverage-report; echo "the core is below $(CORE_COVERAGE) %" >&2; exit 1; }; \
+	$(BIN)/coverage report --fail-under=$(COVERAGE) > $(VENV)/coverage-report \
+	  || { cat $(VENV)/coverage-report; echo "the whole is below $(COVERAGE) %" >&2; exit 1; }
 
 e2e: setup ## The whole of it, on real parts
 	@$(BIN)/pytest -m "services or fault" $(ARGS)
-
-bench: setup ## The canonical benchmark
-	@PYTHONPATH=. $(BIN)/python -m benchmarks $(ARGS)
 
 soak: setup ## Long run under load
 	@$(BIN)/pytest -m soak $(ARGS)
