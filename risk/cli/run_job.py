@@ -33,6 +33,9 @@ READY_MS: Final = 90_000
 SHOW_EVERY_S: Final = 1.0
 INTERRUPTED_DRAIN_S: Final = 2.0  # after Ctrl-C all of it stops within 10 s
 LIVE_WORLD: Final = "live"
+BAD_INPUT: Final = 2  # a worker that will not start however often it is tried
+RESTART_PAUSE_S: Final = 1.0
+RESTARTS_MAX: Final = 20  # in one run; more is a loop
 DEMO_KEY: Final = "demo of weir run"
 
 
@@ -75,6 +78,8 @@ class Job:
         self._began_s = self._clock.monotonic_s()
         self._services: list[Child] = []
         self._interrupted = False
+        self._file: runfile.RunFile | None = None
+        self._record: runfile.RunRecord | None = None
 
     def run(self, report: Path | None) -> bool:
         """Start, work, stop. True where every payment got its decision."""
@@ -87,6 +92,7 @@ class Job:
             try:
                 record = self._start(parts)
                 file.write(record)
+                self._file, self._record = file, record
                 self._wait_for_services(record.api)
                 ready_s = self._clock.monotonic_s() - self._began_s
                 self._say(f"ready after {ready_s:.1f} s")
@@ -146,10 +152,13 @@ class Job:
 
     def _start_services(self, api_port: int) -> None:
         for slot in range(self._order.workers):
-            arguments = ["worker", "--slot", str(slot)]
-            self._services.append(start_service(f"worker-{slot}", arguments, self._settings))
+            self._services.append(self._start_worker(slot))
         arguments = ["api", "--host", "127.0.0.1", "--port", str(api_port)]
         self._services.append(start_service("api", arguments, self._settings))
+
+    def _start_worker(self, slot: int) -> Child:
+        ready_file(self._settings, f"worker-{slot}").unlink(missing_ok=True)
+        return start_service(f"worker-{slot}", ["worker", "--slot", str(slot)], self._settings)
 
     def _wait_for_services(self, api: str) -> None:
         """Until the API takes payments and every worker has its partitions."""
@@ -157,7 +166,7 @@ class Job:
         *workers, door = self._services
         door.wait_ready(lambda: answers_ready(api), READY_MS / 1000)
         for worker in workers:
-            ready = self._settings.state / "ready" / worker.command.name
+            ready = ready_file(self._settings, worker.command.name)
             worker.wait_ready(ready.exists, max(1.0, deadline.remaining_s()))
 
     def _demo_key(self) -> str:
@@ -209,7 +218,8 @@ class Job:
                 drain_s = INTERRUPTED_DRAIN_S if interrupted else DRAIN_S
                 answered = await watcher.drain(drain_s)
                 worked_s = self._clock.monotonic_s() - began_s
-                await asyncio.sleep(SHOW_EVERY_S)
+                if not interrupted:
+                    await asyncio.sleep(SHOW_EVERY_S)
                 showing.cancel()
             if not answered:
                 self._say(f"{watcher.undecided} payments have no decision after {drain_s:.0f} s")
@@ -264,14 +274,31 @@ class Job:
             await sender.run(traffic, order.seconds, watcher.sent)
 
     async def _watch_services(self) -> None:
+        """Start a worker again that ended: Kafka delivers again. Raise where the API ended."""
+        restarts = 0
         while True:
-            for child in self._services:
-                if not child.running:
+            for place, child in enumerate(self._services):
+                if child.running:
+                    continue
+                worker = place < self._order.workers and child.exit_code != BAD_INPUT
+                if not worker or restarts == RESTARTS_MAX:
                     raise Unavailable(
                         child.command.name,
                         f"it ended with code {child.exit_code}; see {child.command.log}",
                     )
+                restarts += 1
+                self._say(f"{child.command.name} ended with code {child.exit_code}; starting it")
+                await asyncio.sleep(RESTART_PAUSE_S)
+                self._services[place] = await asyncio.to_thread(self._start_worker, place)
+                self._publish_pids(place)
             await asyncio.sleep(0.2)
+
+    def _publish_pids(self, place: int) -> None:
+        child = self._services[place]
+        if self._file is not None and self._record is not None:
+            pids = self._record.pids | {child.command.name: child.pid}
+            self._record = msgspec.structs.replace(self._record, pids=pids)
+            self._file.write(self._record)
 
     async def _show(self, view: RunView, tally: Tally, began_s: float) -> None:
         before, before_s = 0, began_s
@@ -314,6 +341,11 @@ class Job:
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def ready_file(settings: Settings, worker: str) -> Path:
+    """What a worker writes when it has its partitions."""
+    return settings.state / "ready" / worker
 
 
 def _check_dataset(state: Path, name: str) -> None:

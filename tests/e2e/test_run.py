@@ -146,10 +146,25 @@ def test_http_decides_repeats_and_refuses(running: tuple[dict[str, Any], Any]) -
         assert httpx.post(f"{record['api']}/v1/decisions", json=asked).status_code == 401
 
 
+def test_a_killed_worker_is_started_again(home: Path, running: tuple[dict[str, Any], Any]) -> None:
+    record, process = running
+    killed = record["pids"]["worker-0"]
+    os.kill(killed, signal.SIGKILL)
+    ends = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "the run ended with its worker"
+        assert time.monotonic() < ends, "the worker did not come back in 60 s"
+        now = json.loads((home / "run.json").read_text())["pids"]["worker-0"]
+        if now != killed and (home / "ready" / "worker-0").exists():
+            break
+        time.sleep(0.2)
+
+
 def test_ctrl_c_stops_everything_in_ten_seconds(
     home: Path, running: tuple[dict[str, Any], Any]
 ) -> None:
-    record, process = running
+    _, process = running
+    record = json.loads((home / "run.json").read_text())
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
