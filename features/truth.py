@@ -60,18 +60,15 @@ class Standing:
 
     A record is void unless its epoch is that of the last marker before it. A marker lower
     than one already seen is ignored: it comes from a recoverer that had lost its lock.
-    ``epoch`` is the one in force where reading begins, None where retention has removed the
-    marker; then the first record shows it.
+    ``epoch`` is the one in force where reading begins, None where that is not known. A record
+    of a higher epoch shows then that its marker stands before that place, or was passed over
+    while somebody else read the partition: no gate opens before its markers are written.
     """
 
     def __init__(self, epoch: int | None) -> None:
-        self._epoch = epoch
+        self._epoch = epoch or 0
 
     def admits(self, record: TruthRecord) -> bool:
         """True where ``record`` is authoritative; markers never are."""
-        if record.marker:
-            self._epoch = max(record.epoch, self._epoch or 0)
-            return False
-        if self._epoch is None:
-            self._epoch = record.epoch
-        return record.epoch == self._epoch
+        self._epoch = max(record.epoch, self._epoch)
+        return not record.marker and record.epoch == self._epoch

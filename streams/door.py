@@ -99,14 +99,15 @@ class StreamDoor:
         return items, letters, late
 
     async def _walk(self, batch: Batch, items: Sequence[Item]) -> None:
-        found, unresolved = await self._resolved(items)
+        found, unresolved = await self._resolved(batch, items)
         await self._walk_runs(batch, found)
-        for pause_s in RESOLVE_PAUSES_S:
+        # Once more in any case: the payment may have stood before it in this very batch.
+        for pause_s in (0.0, *RESOLVE_PAUSES_S):
             now_ms = self._clock.now_ms()
-            if not any(_young(item, now_ms) for item in unresolved):
+            if not unresolved or (pause_s and not any(_young(item, now_ms) for item in unresolved)):
                 break
             await asyncio.sleep(pause_s)
-            found, unresolved = await self._resolved(unresolved)
+            found, unresolved = await self._resolved(batch, unresolved)
             await self._walk_runs(batch, found)
         await self._set_aside(
             [
@@ -118,7 +119,7 @@ class StreamDoor:
             ]
         )
 
-    async def _resolved(self, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    async def _resolved(self, batch: Batch, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         """Those that have their entities, in order, and those whose payment is not known."""
         found: list[Item] = []
         unresolved: list[Item] = []
@@ -128,6 +129,7 @@ class StreamDoor:
                 found.append(item)
                 continue
             arrival = await self._resolve(item.arrival, wanted)
+            self._progress(batch.topic, batch.partition)
             if arrival is None:
                 unresolved.append(item)
             else:

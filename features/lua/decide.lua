@@ -18,7 +18,8 @@ for at = 3, #KEYS do
   if state == 'C' then
     local arrived = struct.unpack('<I6', held, 19 + string.byte(held, 18) * PLACE)
     call('SET', KEYS[at], 'D' .. sub(held, 2, 17) .. decided, 'EX', RECEIPT_TTL_S)
-    call('ZADD', KEYS[2], string.format('%.0f', arrived), KEYS[at])
+    -- It keeps the time of its claim; one that the sweeper has settled comes back as old.
+    call('ZADD', KEYS[2], 'NX', string.format('%.0f', arrived), KEYS[at])
     reply[at - 2] = 'O'
   elseif state == 'D' and sub(held, 18, 49) == sub(decided, 1, 32) then
     reply[at - 2] = 'O'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,15 @@ async def test_a_decided_payment_is_published_and_acknowledged(node: Node) -> No
     assert published(node.truth, "decisions") == [publication.body]
     assert isinstance((await node.memory.observe([payment(1)]))[0], Receipt)
     assert await sweeper(node).sweep(LATER_MS) == Swept(0, 0)
+
+
+async def test_a_backlog_that_is_being_decided_is_left_to_its_door(node: Node) -> None:
+    old = replace(payment(1), arrived_at_ms=START_MS - 3_600_000)
+    (seen,) = await node.memory.observe([old])
+    assert isinstance(seen, Claimed)
+    await node.memory.decide([decided(old, seen)])
+    assert await sweeper(node).sweep(START_MS + SWEEP_AFTER_MS) == Swept(0, 0)
+    assert await sweeper(node).sweep(LATER_MS) == Swept(1, 0)
 
 
 async def test_a_claim_goes_to_the_ledger_once_and_can_still_be_decided(node: Node) -> None:

@@ -225,6 +225,17 @@ async def test_a_label_that_overtook_its_payment_waits_a_moment() -> None:
     assert stand.engine.calls == [("handle", ["p-0"]), ("handle", ["b-1"])]
 
 
+async def test_in_a_backlog_the_payment_may_stand_before_its_outcome_in_one_batch() -> None:
+    stand = Stand()
+    stand.clock.advance(60_000)  # the worker was away for a minute
+    stand.memory.known["p:p-0"] = Stored(decision_bytes("p-0"))
+    stand.memory.after = 1
+    outcome = event("outcome", "o-1", payment_id="p-0", result="declined")
+    await stand.handle(GOOD[0], outcome)
+    assert stand.engine.calls == [("handle", ["p-0"]), ("handle", ["o-1"])]
+    assert stand.letters() == []
+
+
 async def test_a_label_of_no_known_payment_is_set_aside_by_name() -> None:
     stand = Stand()
     stand.clock.advance(60_000)  # no longer young: nothing to wait for

@@ -117,6 +117,20 @@ async def test_void_decisions_leave_nothing() -> None:
     assert stand.engine.calls[1:] == [("handle", ["p-5"])]
 
 
+async def test_markers_that_another_worker_read_do_not_make_decisions_void() -> None:
+    stand = Stand()
+    await stand.handle(marker(1), published(decision("p-1"), 1))
+    # The partition goes to another worker, a recovery happens, the partition comes back.
+    await stand.handle(published(decision("p-2"), 3), published(decision("p-3"), 1))
+    assert stand.engine.calls == [("handle", ["p-1"]), ("handle", ["p-2"])]
+
+
+async def test_a_void_record_where_reading_begins_does_not_hide_those_behind_it() -> None:
+    stand = Stand()
+    await stand.handle(published(decision("p-1"), 1), published(decision("p-2"), 2))
+    assert stand.engine.calls == [("handle", ["p-1", "p-2"])]
+
+
 async def test_a_repeated_decision_is_the_same_event() -> None:
     stand = Stand()
     await stand.handle(published(decision("p-1")), published(decision("p-1")))
