@@ -1,7 +1,7 @@
 # Weir: `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports tests-with-coverage e2e soak chaos contracts clean
+.PHONY: help setup run test check lint format types imports tests-with-coverage e2e soak chaos lock contracts clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -81,6 +81,11 @@ soak: setup ## Long run under load
 
 chaos: setup ## Long run under kills
 	@$(BIN)/pytest -m chaos $(ARGS)
+
+lock: ## Resolve requirements.lock anew from pyproject.toml (for maintainers; needs uv)
+	@command -v uv >/dev/null || { echo "uv is not on PATH: python3 -m pip install uv" >&2; exit 1; }
+	@uv pip compile pyproject.toml --universal --group dev --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 contracts: setup ## Rewrite JSON Schema, OpenAPI and AsyncAPI texts
 	@$(BIN)/weir contracts $(ARGS)
