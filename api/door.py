@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -14,9 +15,10 @@ from api.coalescer import Coalescer
 from api.limits import RateLimit
 from api.runtime import Runtime
 from risk.domain.clock import Deadline
-from risk.domain.errors import DeadlineExceeded, PayloadMismatch, Unavailable
+from risk.domain.errors import DeadlineExceeded, InvalidEvent, PayloadMismatch, Unavailable
 from risk.domain.observation import Arrival
-from risk.engine import Verdict
+from risk.domain.resolving import payment_wanted, with_entities
+from risk.engine import Verdict, within
 from risk.keys import KeyRing
 from risk.settings import Settings
 
@@ -66,9 +68,12 @@ class Door:
     async def remember(self, arrival: Arrival) -> None:
         """Append a remembered event and publish it on the ledger.
 
-        Raises PayloadMismatch; Unavailable or DeadlineExceeded where the caller must retry.
+        Raises PayloadMismatch; InvalidEvent for a label or outcome of an unknown payment;
+        Unavailable or DeadlineExceeded where the caller must retry.
         """
-        if not await self._memories.submit(arrival, self._deadline()):
+        deadline = self._deadline()
+        arrival = await within(deadline, self._resolved(arrival))
+        if not await self._memories.submit(arrival, deadline):
             raise PayloadMismatch(arrival.event.id)
 
     def refresh_keys(self) -> None:
@@ -82,6 +87,23 @@ class Door:
             await queue.drain()
         if self._refresh is not None:
             await self._refresh
+
+    async def _resolved(self, arrival: Arrival) -> Arrival:
+        """``arrival`` with the entities of its payment, where it names none itself."""
+        event = arrival.event
+        wanted = payment_wanted(event)
+        if wanted is None:
+            return arrival
+        body = await self.runtime.decision_of(event.tenant, wanted)
+        found = with_entities(event, body) if body else None
+        if found is None:
+            raise InvalidEvent(
+                "UNRESOLVED_PAYMENT",
+                "no decision of this payment is published; send it again later, "
+                "or name its account",
+                "/payment_id",
+            )
+        return replace(arrival, event=found.event, body=found.body, fingerprint=found.fingerprint)
 
     async def _read_keys(self) -> None:
         try:

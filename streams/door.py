@@ -17,6 +17,7 @@ from risk.domain.errors import InvalidEvent
 from risk.domain.kinds import event_key
 from risk.domain.limits import BATCH_PAYMENTS_MAX
 from risk.domain.observation import Arrival
+from risk.domain.resolving import payment_wanted
 from risk.observability.metrics import Metrics
 from streams.batch import Batch, Record
 from streams.dead_letters import (
@@ -27,7 +28,7 @@ from streams.dead_letters import (
     outgoing_letter,
     refused,
 )
-from streams.intake import Intake, Late, payment_wanted
+from streams.intake import Intake, Late
 from streams.publish import Outgoing, partition_of
 from streams.resolve import Resolver
 from streams.topics import Topics

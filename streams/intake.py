@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from risk.domain import limits
 from risk.domain.decoding import Canonical, decode_event
 from risk.domain.errors import InvalidEvent
-from risk.domain.event import AnyEvent, Label, OutcomeReport
+from risk.domain.event import AnyEvent, Label
 from risk.domain.observation import Arrival
 from streams.batch import Record
 
 ToBase = Callable[[AnyEvent], int | None]
 """The amount of an event in minor units of the base currency; None where it has none."""
-_ENTITIES: Final = ("account", "card", "merchant", "beneficiary", "device", "ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +59,3 @@ class Intake:
             arrived_at_ms=arrived_at_ms,
             amount_base=self._to_base(decoded.event),
         )
-
-
-def payment_wanted(event: AnyEvent) -> str | None:
-    """The payment whose entities ``event`` needs, None where it names entities itself."""
-    if not isinstance(event, Label | OutcomeReport):
-        return None
-    named = any(getattr(event, name) is not None for name in _ENTITIES)
-    return None if named else event.payment_id
-
-
-def entities_of(event: AnyEvent) -> dict[str, str | None]:
-    """The entity fields of ``event`` by name."""
-    return {name: getattr(event, name) for name in _ENTITIES}

@@ -21,11 +21,12 @@ from risk.domain.errors import InvalidEvent
 from risk.domain.event import Decided
 from risk.domain.observation import Arrival
 from risk.domain.outcome import Outcome
+from risk.domain.resolving import entities_of
 from risk.domain.times import from_ms, parse_rfc3339
 from streams.batch import Batch, Record
 from streams.dead_letters import ENGINE_ERROR, DeadLetter, dead_letter
 from streams.door import Aside, Item, runs
-from streams.intake import Intake, entities_of
+from streams.intake import Intake
 from streams.truth import truth_record
 from streams.worker import Walker
 

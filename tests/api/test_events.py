@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from risk.domain.decoding import decode_event
 from risk.domain.times import rfc3339
 from tests.support.http import Site
 
@@ -52,13 +54,31 @@ async def test_labels_may_be_late_but_not_from_the_future(site: Site) -> None:
     now_ms = site.runtime.clock.now_ms()
     label = {
         "type": "label", "id": "lab1", "payment_id": "pay_1", "label": "chargeback",
-        "occurred_at": rfc3339(now_ms - 60 * DAY_MS), "known_at": rfc3339(now_ms),
+        "account": "acc_1", "occurred_at": rfc3339(now_ms - 60 * DAY_MS),
+        "known_at": rfc3339(now_ms),
     }  # fmt: skip
     key = site.key("events")
     assert (await site.client.post(URL, json=label, headers=key)).status_code == 202
     label |= {"id": "lab2", "known_at": rfc3339(now_ms + DAY_MS)}
     answer = await site.client.post(URL, json=label, headers=key)
     assert (answer.json()["code"], answer.json()["pointer"]) == ("INVALID_TIME", "/known_at")
+
+
+async def test_a_label_gets_the_entities_of_its_payment(site: Site) -> None:
+    at = rfc3339(site.runtime.clock.now_ms())
+    label = {"type": "label", "id": "lab1", "payment_id": "pay_1", "label": "chargeback"}
+    label |= {"occurred_at": at, "known_at": at}
+    key = site.key("events", "decide")
+    answer = await site.client.post(URL, json=label, headers=key)
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (422, "UNRESOLVED_PAYMENT")
+    assert body["pointer"] == "/payment_id"
+    payment = site.payment(card="card_1")
+    assert (await site.client.post("/v1/decisions", json=payment, headers=key)).status_code == 200
+    assert (await site.client.post(URL, json=label, headers=key)).status_code == 202
+    fingerprint, _ = site.engine.stood["main", "chargeback:lab1"]
+    whole = decode_event(json.dumps(label | {"account": "acc_1", "card": "card_1"}).encode())
+    assert fingerprint == whole.fingerprint
 
 
 async def test_when_a_part_is_down_the_caller_must_retry(site: Site) -> None:

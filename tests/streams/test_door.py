@@ -11,6 +11,7 @@ import pytest
 from risk.domain.clock import ManualClock, SystemClock
 from risk.domain.errors import Unavailable
 from risk.domain.event import AnyEvent, Label, Payment, Refund
+from risk.domain.ids import digest
 from risk.domain.limits import BATCH_PAYMENTS_MAX, FUTURE_MS_MAX, LATENESS_MS_MAX
 from risk.domain.observation import Receipt, Stored
 from risk.observability.metrics import Metrics
@@ -202,7 +203,9 @@ async def test_a_label_gets_the_entities_of_its_payment(published: bool) -> None
     stand = Stand()
     body = decision_bytes("p-1", card="c-7", device="d-7")
     stand.kafka.decisions = [body]
-    stand.memory.known["p:p-1"] = Receipt("block", 0.9, "", 0, 0) if published else Stored(body)
+    stand.memory.known["p:p-1"] = (
+        Receipt("block", 0.9, digest(body), 0, 0) if published else Stored(body)
+    )
     await stand.handle(label("b-1", "p-1"))
     assert stand.engine.calls == [("handle", ["b-1"])]
     found = stand.engine.arrivals["b-1"].event
@@ -264,3 +267,14 @@ async def test_every_record_of_a_batch_ends_somewhere() -> None:
         assert handled + len(stand.kafka.sent) == len(values)
         order = [int(name[2:]) for _, ids in stand.engine.calls for name in ids]
         assert order == sorted(order)
+
+
+async def test_bytes_of_another_decision_at_a_receipts_offset_resolve_nothing() -> None:
+    """Kafka was made anew under a Redis that was not: the offsets point at foreign payments."""
+    stand = Stand()
+    stand.clock.advance(60_000)
+    stand.kafka.decisions = [decision_bytes("p-2", account="a-2")]
+    stand.memory.known["p:p-1"] = Receipt("block", 0.9, digest(decision_bytes("p-1")), 0, 0)
+    await stand.handle(label("b-1", "p-1"))
+    assert stand.engine.calls == []
+    assert [letter.code for letter in stand.letters()] == ["UNRESOLVED_PAYMENT"]
