@@ -58,6 +58,8 @@ class Door:
         """
         try:
             verdict = await self._decisions.submit(arrival, self._deadline())
+            if verdict.unread:
+                raise Unavailable("kafka", "the decision's bytes cannot be read now")
         except (Unavailable, DeadlineExceeded):
             deadline = Deadline(self.runtime.clock, FALLBACK_MS)
             verdict = await self._fallbacks.submit(arrival, deadline)

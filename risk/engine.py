@@ -48,7 +48,9 @@ class Verdict:
     """The answer to one arrival.
 
     ``body`` is the published decision (b"" where it stands in Kafka already and nobody asked
-    for its bytes, and on a mismatch). Only authoritative verdicts are final.
+    for its bytes, and on a mismatch). Only authoritative verdicts are final. ``unread``: decided
+    before, but its bytes could not be read in time. ``published`` is False for a fallback that
+    Kafka has not confirmed.
     """
 
     body: bytes
@@ -57,6 +59,8 @@ class Verdict:
     authoritative: bool = True
     repeated: bool = False
     degraded: tuple[str, ...] = ()
+    unread: bool = False
+    published: bool = True
 
 
 class _Hit(msgspec.Struct):
@@ -121,15 +125,23 @@ class Engine:
         publications = [
             publication(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
         ]
+        published = True
         try:
             async with asyncio.timeout(FALLBACK_PUBLISH_S):
                 await self._publisher.publish(publications, self._memory.epoch)
         except (Unavailable, TimeoutError):
+            published = False
             self._metrics.count(
                 "weir_decisions_unpublished_total", len(bodies), door=arrivals[0].door
             )
         verdicts = [
-            Verdict(one.body, Outcome(one.outcome), authoritative=False, degraded=("fallback",))
+            Verdict(
+                one.body,
+                Outcome(one.outcome),
+                authoritative=False,
+                degraded=("fallback",),
+                published=published,
+            )
             for one in publications
         ]
         self._count(arrivals, verdicts)
@@ -149,8 +161,11 @@ class Engine:
             if isinstance(one, Stored)
         ]
         await self._publish(outbox, epoch, deadline)
+        # Reading old answers must leave time to give the new ones, which are published now.
+        kept_s = deadline.remaining_s() / 2
         return [
-            await self._verdict(arrival, one) for arrival, one in zip(arrivals, stood, strict=True)
+            await self._verdict(arrival, one, max(0.0, deadline.remaining_s() - kept_s))
+            for arrival, one in zip(arrivals, stood, strict=True)
         ]
 
     async def _decide(
@@ -219,7 +234,9 @@ class Engine:
                 for step in verdict.degraded:
                     self._metrics.count("weir_degraded_total", door=door, step=step)
 
-    async def _verdict(self, arrival: Arrival, stood: Stored | Receipt | Mismatch) -> Verdict:
+    async def _verdict(
+        self, arrival: Arrival, stood: Stored | Receipt | Mismatch, read_within_s: float
+    ) -> Verdict:
         if isinstance(stood, Mismatch):
             return Verdict(b"", Outcome.REVIEW, mismatch=True)
         if not is_scored(arrival.event):
@@ -229,10 +246,17 @@ class Engine:
             self._metrics.count("weir_rule_errors_total", summary.rules_failed)
             return Verdict(stood.body, summary.outcome, degraded=summary.degraded)
         # Only the HTTP door must answer again; the stream's first answer is in Kafka.
-        body = await self.find(stood) if arrival.door == "http" else b""
-        if body and digest(body) != stood.digest:
-            raise Unavailable("kafka", "the bytes at a receipt's offset are not the decision's")
-        return Verdict(body or b"", Outcome(stood.outcome), repeated=True)
+        if arrival.door != "http":
+            return Verdict(b"", Outcome(stood.outcome), repeated=True)
+        try:
+            async with asyncio.timeout(read_within_s):
+                body = await self.find(stood)
+        except (Unavailable, TimeoutError):
+            return Verdict(b"", Outcome(stood.outcome), repeated=True, unread=True)
+        # Other bytes at a receipt's offset are not the decision's: never answer them.
+        wrong = body is not None and digest(body) != stood.digest
+        told = b"" if wrong else body or b""
+        return Verdict(told, Outcome(stood.outcome), repeated=True, unread=wrong)
 
     async def _until_fresh(
         self, walk: Callable[[], Coroutine[Any, Any, T]], deadline: Deadline

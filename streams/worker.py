@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from risk.domain.clock import Clock, Deadline
-from risk.domain.errors import DeadlineExceeded, StaleEpoch, Unavailable
+from risk.domain.errors import DeadlineExceeded, InvalidEvent, StaleEpoch, Unavailable, WeirError
 from risk.domain.event import is_scored
 from risk.domain.observation import Arrival
 from streams.dead_letters import ENGINE_ERROR, PAYLOAD_MISMATCH
@@ -33,6 +33,8 @@ class Answer(Protocol):
 
     @property
     def mismatch(self) -> bool: ...
+    @property
+    def published(self) -> bool: ...
 
 
 class Engine(Protocol):
@@ -66,9 +68,9 @@ class Walker:
         """
         try:
             return await self._handle(arrivals)
-        except _PASSING:
-            raise
-        except Exception as error:  # noqa: BLE001  # the worker door
+        except Exception as error:  # the worker door
+            if not _is_poison(error):
+                raise
             _LOG.error("the engine failed on %d events", len(arrivals), exc_info=error)
         return [await self._alone(arrival, fall_back) for arrival in arrivals]
 
@@ -91,14 +93,25 @@ class Walker:
         for attempt in range(POISON_TRIES):
             try:
                 return (await self._handle([arrival]))[0]
-            except _PASSING:
-                raise
-            except Exception as error:  # noqa: BLE001  # the worker door
+            except Exception as error:  # the worker door
+                if not _is_poison(error):
+                    raise
                 _LOG.error("attempt %d on one event failed", attempt + 1, exc_info=error)
         if fall_back and is_scored(arrival.event):
-            await self._engine.fall_back([arrival])
+            await self.patiently(lambda _deadline: self._fall_back(arrival))
         return ENGINE_ERROR
+
+    async def _fall_back(self, arrival: Arrival) -> None:
+        """Raises Unavailable where Kafka has not confirmed it: that would be silence."""
+        (answer,) = await self._engine.fall_back([arrival])
+        if not answer.published:
+            raise Unavailable("kafka", "the fallback is not published")
 
     async def _handle(self, arrivals: Sequence[Arrival]) -> list[str | None]:
         verdicts = await self.patiently(lambda deadline: self._engine.handle(arrivals, deadline))
         return [PAYLOAD_MISMATCH if one.mismatch else None for one in verdicts]
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether the event is at fault, and not a part or a setting: those fail every event."""
+    return isinstance(error, InvalidEvent) or not isinstance(error, WeirError)

@@ -125,6 +125,13 @@ async def test_without_redis_the_fallback_is_answered(site: Site) -> None:
     assert decode_decision(later.content).authoritative
 
 
+async def test_a_decision_that_cannot_be_read_again_gets_the_fallback(site: Site) -> None:
+    site.engine.unread = frozenset({"pay_1"})
+    answer = await site.client.post(URL, json=site.payment(), headers=site.key("decide"))
+    assert not decode_decision(answer.content).authoritative
+    assert site.engine.fallbacks == [1]
+
+
 async def test_after_the_deadline_the_fallback_is_answered_once(tmp_path: Path) -> None:
     async with open_site(tmp_path, http_deadline_ms=50) as site:
         site.engine.delay_s = 30.0

@@ -16,10 +16,10 @@ from features.local_truth import LocalPublisher, LocalTruth
 from features.vectors import vectors
 from models.explain import Contribution
 from risk.bootstrap import new_judgement
-from risk.domain.clock import Deadline, ManualClock
+from risk.domain.clock import Deadline, ManualClock, SystemClock
 from risk.domain.decision import decode_decision, decode_ledger
 from risk.domain.decoding import canonical
-from risk.domain.errors import DeadlineExceeded, StaleEpoch, Unavailable
+from risk.domain.errors import DeadlineExceeded, StaleEpoch
 from risk.domain.event import Login, Payment
 from risk.domain.observation import (
     Arrival,
@@ -374,8 +374,25 @@ async def test_a_broken_receipt_is_not_answered() -> None:
             records[place] = type(record)(
                 record.offset, record.epoch, record.marker, record.key, changed
             )
-    with pytest.raises(Unavailable):
-        await parts.engine.decide([an_arrival(1)], parts.deadline())
+    (verdict,) = await parts.engine.decide([an_arrival(1)], parts.deadline())
+    assert (verdict.body, verdict.unread) == (b"", True)
+
+
+async def test_an_old_answer_that_cannot_be_read_does_not_delay_a_new_one() -> None:
+    class Unreadable(LocalPublisher):
+        async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
+            await asyncio.sleep(60)
+            raise AssertionError("nobody waits that long")
+
+    parts = Parts()
+    await parts.engine.decide([an_arrival(1)], parts.deadline())
+    engine = Engine(parts.memory, parts.judgement, Unreadable(parts.truth), parts.metrics)
+    deadline = Deadline(SystemClock(), 1_000)
+    old, new = await engine.decide([an_arrival(1), an_arrival(2)], deadline)
+    assert not deadline.spent()
+    assert (old.unread, old.outcome, old.body) == (True, Outcome.ALLOW, b"")
+    assert (new.unread, new.authoritative) == (False, True)
+    assert decode_decision(new.body).payment_id == "pay_2"
 
 
 def _slow(parts: Parts) -> Engine:

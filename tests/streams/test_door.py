@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from risk.domain.clock import ManualClock, SystemClock
-from risk.domain.errors import Unavailable
+from risk.domain.errors import BadConfiguration, Unavailable
 from risk.domain.event import AnyEvent, Label, Payment, Refund
 from risk.domain.ids import digest
 from risk.domain.limits import BATCH_PAYMENTS_MAX, FUTURE_MS_MAX, LATENESS_MS_MAX
@@ -190,6 +190,23 @@ async def test_poison_is_given_up_alone_and_its_payment_gets_the_fallback() -> N
     ]  # fmt: skip
     (letter,) = stand.letters()
     assert (letter.code, letter.offset) == ("ENGINE_ERROR", 101)
+
+
+async def test_the_fallback_of_poison_is_published_before_the_batch_is_done() -> None:
+    stand = Stand()
+    stand.engine.poison, stand.engine.unpublished = {"p-1"}, 2
+    await stand.handle(GOOD[1])
+    assert stand.engine.calls == [("fall_back", ["p-1"])] * 3
+
+
+async def test_a_wrong_setting_is_no_poison_and_nothing_is_given_up() -> None:
+    stand = Stand()
+    stand.engine.misconfigured = True
+    with pytest.raises(ExceptionGroup) as caught:
+        await stand.handle(*GOOD)
+    assert caught.group_contains(BadConfiguration)
+    assert stand.engine.calls == []
+    assert stand.kafka.sent == []
 
 
 def label(identifier: str, payment_id: str, at_ms: int = NOW_MS, **fields: str) -> bytes:

@@ -65,13 +65,15 @@ def a_decision(arrival: Arrival, outcome: Outcome, *, authoritative: bool = True
 class TwinEngine:
     """Follows ``api.runtime.DecisionEngine``: the first content of an id stands.
 
-    ``down`` makes it Unavailable, ``delay_s`` slow; ``poison`` ids are defects. ``batches``
+    ``down`` makes it Unavailable, ``delay_s`` slow; ``poison`` ids are defects, ``unread``
+    ids are decided and cannot be read. ``batches``
     holds the size of each call.
     """
 
     down: bool = False
     delay_s: float = 0.0
     poison: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
     stood: dict[tuple[str, str], tuple[bytes, bytes]] = field(default_factory=dict)
     published: list[bytes] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
@@ -112,6 +114,8 @@ class TwinEngine:
         fingerprint, body = self._stand(arrival, a_decision(arrival, outcome))
         if fingerprint != arrival.fingerprint:
             return Verdict(b"", Outcome.REVIEW, mismatch=True)
+        if event.id in self.unread:
+            return Verdict(b"", outcome, repeated=True, unread=True)
         return Verdict(body, outcome)
 
     def _stand(self, arrival: Arrival, body: bytes) -> tuple[bytes, bytes]:

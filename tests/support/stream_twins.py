@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from risk.domain.clock import Deadline
-from risk.domain.errors import Unavailable
+from risk.domain.errors import BadConfiguration, Unavailable
 from risk.domain.observation import Arrival, Receipt, Stored
 from streams.publish import Outgoing
 
@@ -14,6 +14,7 @@ from streams.publish import Outgoing
 @dataclass(frozen=True)
 class Answer:
     mismatch: bool
+    published: bool = True
 
 
 class EngineTwin:
@@ -24,6 +25,8 @@ class EngineTwin:
         self.down = 0
         self.poison: set[str] = set()
         self.mismatched: set[str] = set()
+        self.misconfigured = False
+        self.unpublished = 0
         self.arrivals: dict[str, Arrival] = {}
 
     async def handle(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Answer]:
@@ -31,12 +34,15 @@ class EngineTwin:
 
     async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         self.calls.append(("fall_back", [one.event.id for one in arrivals]))
-        return [Answer(False) for _ in arrivals]
+        self.unpublished -= 1
+        return [Answer(False, published=self.unpublished < 0) for _ in arrivals]
 
     def _take(self, how: str, arrivals: Sequence[Arrival]) -> list[bool]:
         if self.down:
             self.down -= 1
             raise Unavailable("redis", "it is down")
+        if self.misconfigured:
+            raise BadConfiguration("a table is missing")
         ids = [one.event.id for one in arrivals]
         if self.poison & set(ids):
             raise ZeroDivisionError("a bug")
