@@ -66,8 +66,30 @@ def _check(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> bool:
-    import random
+    """Work until SIGTERM or Ctrl-C; False where a part failed."""
     import signal
+
+    stop, started = asyncio.Event(), asyncio.Event()
+    work = asyncio.create_task(_work(settings, stop, started))
+
+    def asked() -> None:
+        stop.set()
+        if not started.is_set():
+            # Nothing is in flight yet, and starting may wait for long (for a recovery).
+            work.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return True
+
+
+async def _work(settings: Settings, stop: asyncio.Event, started: asyncio.Event) -> bool:
+    import random
 
     from risk.bootstrap import build_runtime
     from streams.app import WorkerConfig, build_app, lag, quiet_faust, run_app
@@ -75,9 +97,6 @@ async def _serve(settings: Settings) -> bool:
     from streams.metrics import metrics_port
     from streams.watchdog import Watchdog
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     quiet_faust()
     ready = settings.state / "ready" / f"worker-{settings.worker_slot}"
     ready.unlink(missing_ok=True)
@@ -98,6 +117,7 @@ async def _serve(settings: Settings) -> bool:
             runtime.metrics, settings.metrics_port, watchdog.problem
         ) as address:
             _say(f"worker {settings.worker_slot} reads {runtime.topics.events}; {address}/metrics")
+            started.set()
             try:
                 return await run_app(app, watchdog, stop, on_ready)
             finally:

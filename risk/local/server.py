@@ -62,7 +62,9 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises ``Unavailable``."""
-        self.data.mkdir(parents=True, exist_ok=True)
+        # Events and decisions lie here: nobody else on this machine may read them.
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data.chmod(0o700)
         for last in (False,) * (START_TRIES - 1) + (True,):
             self._port = self._port or ports.pick(self._preferred)
             try:

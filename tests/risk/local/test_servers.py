@@ -80,6 +80,10 @@ def test_redis_asks_for_its_password(redis_url: str) -> None:
         client.get("any")
 
 
+def test_nobody_else_may_read_the_data(redis_factory: Callable[[], RedisServer]) -> None:
+    assert redis_factory().data.stat().st_mode & 0o077 == 0
+
+
 def test_redis_keeps_writes_over_a_kill(redis_factory: Callable[[], RedisServer]) -> None:
     server = redis_factory()
     with redis.Redis.from_url(server.url) as client:
