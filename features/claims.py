@@ -25,11 +25,14 @@ import msgspec
 from features.logs import PLACE_BYTES, pack_three, positions
 from risk.domain.decision import LedgerRecord, LogPosition, encode_ledger
 from risk.domain.decoding import decode_stored
+from risk.domain.errors import InvalidEvent
 from risk.domain.event import AnyEvent
 from risk.domain.kinds import entities, event_key, record_kind
 from risk.domain.observation import Arrival, Publication, Receipt
 from risk.domain.times import rfc3339
 
+# What reading a value that this Weir did not write may raise.
+UNREADABLE: Final = (msgspec.DecodeError, InvalidEvent, ValueError, IndexError, struct.error)
 _PLACE = struct.Struct("<IQ")
 _SCORE = struct.Struct("<d")
 _KEY_LENGTH = struct.Struct("<H")

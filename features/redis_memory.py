@@ -8,7 +8,6 @@ from typing import Any
 
 from features.claims import (
     DecidedValue,
-    EventValue,
     ReceiptValue,
     pack_decided,
     pack_facts,
@@ -164,10 +163,10 @@ class RedisMemory:
         value = await self._connection.call("GET", self._keys.event(tenant, event_key))
         return None if value is None or value[:1] == b"C" else _stand(value)
 
-    async def pending(self, before_ms: int, at_most: int) -> list[tuple[bytes, EventValue | None]]:
-        """Event keys that arrived before a time and are not acknowledged, oldest first.
+    async def pending(self, before_ms: int, at_most: int) -> list[tuple[bytes, bytes | None]]:
+        """Event keys claimed before a time and not acknowledged, oldest first, with their values.
 
-        The value is None where the claim has expired.
+        See ``features.claims``. The value is None where the claim has expired.
         """
         flat = await self._connection.run(
             self._script("pending"),
@@ -175,8 +174,7 @@ class RedisMemory:
             before_ms,
             at_most,
         )
-        values = (None if value is None else unpack_value(value) for value in flat[1::2])
-        return list(zip(flat[::2], values, strict=True))
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
     async def pending_count(self) -> int:
         """Events that are claimed or decided, and not acknowledged."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import msgspec
 
 from features.claims import (
+    UNREADABLE,
     ClaimedValue,
     DecidedValue,
     ReceiptValue,
@@ -191,7 +191,7 @@ def place_keeper(value: bytes | None) -> Publication | None:
         if isinstance(held, ClaimedValue):
             return pending_record(held)
         return _decided_places(held) if isinstance(held, DecidedValue) else None
-    except (msgspec.DecodeError, InvalidEvent, ValueError, IndexError, struct.error) as error:
+    except UNREADABLE as error:
         raise Unreadable(str(error)) from error
 
 

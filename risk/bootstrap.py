@@ -219,6 +219,8 @@ async def _sweep(sweeper: Sweeper, runtime: Runtime) -> None:
     swept = await sweeper.sweep(runtime.clock.now_ms())
     metrics.count("weir_sweeper_total", swept.decisions, kind="decision")
     metrics.count("weir_sweeper_total", swept.claims, kind="ledger")
+    if swept.unreadable:
+        _LOG.error("the sweeper cannot read what is pending", count=swept.unreadable)
 
 
 class _RecoveryCount:

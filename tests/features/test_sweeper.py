@@ -134,3 +134,16 @@ async def test_an_expired_claim_leaves_the_pending_set(node: Node) -> None:
     await node.connection.call("DEL", node.keys.event("main", "p:p1"))
     assert await sweeper(node).sweep(LATER_MS) == Swept(0, 0)
     assert await node.memory.pending(LATER_MS, 10) == []
+
+
+@pytest.mark.parametrize("foreign", [b"X", b"D" + bytes(60), b"C" + bytes(17) + b"{}"])
+async def test_one_unreadable_entry_does_not_stall_the_others(node: Node, foreign: bytes) -> None:
+    key = node.keys.event("main", "p:p0")
+    await node.connection.call("SET", key, foreign)
+    await node.connection.call("ZADD", node.keys.pending, 1, key)
+    (seen,) = await node.memory.observe([payment(1)])
+    assert isinstance(seen, Claimed)
+    await node.memory.decide([decided(payment(1), seen)])
+    assert await sweeper(node).sweep(LATER_MS) == Swept(1, 0, 1)
+    assert await sweeper(node).sweep(LATER_MS) == Swept(0, 0, 1)
+    assert await node.memory.pending(LATER_MS, 10) == [(key, foreign)]

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from features.claims import EventValue
 from features.connection import Connection
 from features.keys import Keys
 from features.local_truth import LocalPublisher, LocalTruth
@@ -159,7 +158,7 @@ class Gate:
         self.step = "recover"
         raise Pause
 
-    async def pending(self, before_ms: int, at_most: int) -> list[tuple[bytes, EventValue | None]]:
+    async def pending(self, before_ms: int, at_most: int) -> list[tuple[bytes, bytes | None]]:
         return await self._pass("pending", "", lambda: self._memory.pending(before_ms, at_most))
 
     async def settle(self, event_keys: Sequence[bytes]) -> None:
