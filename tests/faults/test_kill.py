@@ -73,6 +73,7 @@ class Story:
     kills: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
     left: Counter[int] = field(default_factory=Counter)
+    published_under_fire: int = 0
     samples: list[Sample] = field(default_factory=list)
 
     def payments(self) -> set[str]:
@@ -204,6 +205,7 @@ async def test_nothing_is_lost_and_nothing_is_decided_twice(
     try:
         await world.until_ready(story)
         await _under_fire(world, story, fire)
+        story.published_under_fire = sum(map(len, reading.of(TOPICS.decisions).values()))
         await world.until_ready(story)
         decisions = await _drained(story, reading)
         last = await _committed_to_the_end(world, reading)
@@ -243,6 +245,9 @@ async def _under_fire(world: Field, story: Story, fire: Fire) -> None:
         assert not task.done(), task
         task.cancel()
     await asyncio.gather(harm, sampling, return_exceptions=True)
+    for worker in world.workers:
+        if worker.ended is not None:
+            worker.start()
 
 
 async def _drained(story: Story, reading: TopicReading) -> Decisions:
@@ -278,7 +283,8 @@ def _report(story: Story, decisions: Decisions, tally: Counter[str]) -> None:
     print(
         f"\nseed {SEED}: {payments} payments of {len(story.sent)} events; killed"
         f" {dict(story.kills)}, exits {dict(story.exits)},"
-        f" by themselves {dict(story.left)}; published again {again}"
+        f" by themselves {dict(story.left)}; {story.published_under_fire} published"
+        f" under fire; published again {again}"
         f" ({again / payments:.2%}), void {decisions.void}; vectors {dict(tally)}"
     )
 
@@ -288,6 +294,8 @@ def _check_payments(story: Story, decisions: Decisions) -> None:
     assert not lost, f"{len(lost)} payments were lost, such as {sorted(lost)[:5]}"
     twice = [one for one, stood in decisions.standing.items() if len({s.body for s in stood}) > 1]
     assert not twice, f"{len(twice)} payments have two decisions, such as {sorted(twice)[:5]}"
+    # Otherwise nobody was under fire.
+    assert story.published_under_fire > len(story.payments()) / 5
     assert min(story.kills["SIGTERM"], story.kills["SIGKILL"], story.kills["redis"]) >= 1
 
 
