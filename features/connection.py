@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -46,8 +46,10 @@ class Connection:
             raise BadConfiguration(
                 "WEIR_REDIS: the address must begin with redis://, rediss:// or unix://"
             )
-        self._redis: Any = Redis.from_url(
+        # Callers beyond the pool wait for a connection; an error would read as "Redis is away".
+        pool: Any = BlockingConnectionPool.from_url(
             url,
+            timeout=socket_timeout_s,
             decode_responses=False,
             socket_timeout=socket_timeout_s,
             socket_connect_timeout=socket_timeout_s,
@@ -55,6 +57,7 @@ class Connection:
             # A door has a deadline of its own; only a dead connection is tried once more.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
+        self._redis: Any = Redis.from_pool(pool)
 
     async def call(self, *command: Argument) -> Any:
         """One command and its raw answer."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from features.connection import Connection
+from features.connection import CONNECTIONS_MAX, Connection
 from risk.domain.errors import Unavailable
 from tests.support.memory import new_prefix
 
@@ -36,3 +36,13 @@ async def test_a_server_that_is_no_redis_means_that_redis_is_away() -> None:
     await connection.close()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.services
+async def test_more_callers_than_connections_wait_for_one(redis_url: str) -> None:
+    connection = Connection(redis_url)
+    key = new_prefix() + "many"
+    await connection.call("SET", key, b"text")
+    calls = (connection.call("GET", key) for _ in range(10 * CONNECTIONS_MAX))
+    assert set(await asyncio.gather(*calls)) == {b"text"}
+    await connection.close()
