@@ -35,7 +35,8 @@ INTERRUPTED_DRAIN_S: Final = 2.0  # after Ctrl-C all of it stops within 10 s
 LIVE_WORLD: Final = "live"
 BAD_INPUT: Final = 2  # a worker that will not start however often it is tried
 RESTART_PAUSE_S: Final = 1.0
-RESTARTS_MAX: Final = 20  # in one run; more is a loop
+RESTARTS_MAX: Final = 60  # within RESTARTS_WITHIN_S; more is a loop, not an outage
+RESTARTS_WITHIN_S: Final = 300.0
 DEMO_KEY: Final = "demo of weir run"
 
 
@@ -78,6 +79,8 @@ class Job:
         self._began_s = self._clock.monotonic_s()
         self._services: list[Child] = []
         self._interrupted = False
+        self._parts: Parts | None = None
+        self._ends_s: list[float] = []
         self._file: runfile.RunFile | None = None
         self._record: runfile.RunRecord | None = None
 
@@ -88,6 +91,7 @@ class Job:
         with _interruptible(), ExitStack() as stack:
             file = stack.enter_context(runfile.hold(self._settings.state))
             parts = stack.enter_context(Parts(self._settings.state))
+            self._parts = parts
             stack.callback(self._stop_services)
             try:
                 record = self._start(parts)
@@ -274,29 +278,42 @@ class Job:
             await sender.run(traffic, order.seconds, watcher.sent)
 
     async def _watch_services(self) -> None:
-        """Start a worker again that ended: Kafka delivers again. Raise where the API ended."""
-        restarts = 0
+        """Start again what ended: workers (Kafka delivers again) and embedded parts.
+
+        Raises where the API ended, or something ends again and again.
+        """
         while True:
+            for server in self._parts.ended if self._parts is not None else ():
+                self._note_end(server.name, f"it ended; see {server.log}")
+                await asyncio.to_thread(server.restart)
+                self._publish_pid(server.name, server.pid)
             for place, child in enumerate(self._services):
-                if child.running:
-                    continue
-                worker = place < self._order.workers and child.exit_code != BAD_INPUT
-                if not worker or restarts == RESTARTS_MAX:
-                    raise Unavailable(
-                        child.command.name,
-                        f"it ended with code {child.exit_code}; see {child.command.log}",
-                    )
-                restarts += 1
-                self._say(f"{child.command.name} ended with code {child.exit_code}; starting it")
-                await asyncio.sleep(RESTART_PAUSE_S)
-                self._services[place] = await asyncio.to_thread(self._start_worker, place)
-                self._publish_pids(place)
+                if not child.running:
+                    await self._again(place, child)
             await asyncio.sleep(0.2)
 
-    def _publish_pids(self, place: int) -> None:
-        child = self._services[place]
+    async def _again(self, place: int, child: Child) -> None:
+        name = child.command.name
+        why = f"it ended with code {child.exit_code}; see {child.command.log}"
+        if place >= self._order.workers or child.exit_code == BAD_INPUT:
+            raise Unavailable(name, why)
+        self._note_end(name, why)
+        await asyncio.sleep(RESTART_PAUSE_S)
+        self._services[place] = await asyncio.to_thread(self._start_worker, place)
+        self._publish_pid(name, self._services[place].pid)
+
+    def _note_end(self, name: str, why: str) -> None:
+        """Say it; raise where too much has ended lately."""
+        now_s = self._clock.monotonic_s()
+        self._ends_s = [at_s for at_s in self._ends_s if now_s - at_s < RESTARTS_WITHIN_S]
+        self._ends_s.append(now_s)
+        if len(self._ends_s) > RESTARTS_MAX:
+            raise Unavailable(name, f"{why}; it was started {RESTARTS_MAX} times already")
+        self._say(f"{name}: {why}; starting it again")
+
+    def _publish_pid(self, name: str, pid: int) -> None:
         if self._file is not None and self._record is not None:
-            pids = self._record.pids | {child.command.name: child.pid}
+            pids = self._record.pids | {name: pid}
             self._record = msgspec.structs.replace(self._record, pids=pids)
             self._file.write(self._record)
 

@@ -64,6 +64,11 @@ class Parts:
         """The process id of each started part."""
         return {name: server.pid for name, server in self._servers.items()}
 
+    @property
+    def ended(self) -> list[Server]:
+        """The started parts that do not run any more."""
+        return [server for server in self._servers.values() if not server.running]
+
     def server(self, name: str) -> Server:
         """A started part."""
         return self._servers[name]

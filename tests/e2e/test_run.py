@@ -84,7 +84,8 @@ def running(home: Path, first_run: dict[str, Any]) -> Iterator[tuple[dict[str, A
 def _ready(home: Path) -> bool:
     try:
         api = json.loads((home / "run.json").read_text())["api"]
-        return httpx.get(f"{api}/readyz", timeout=2).status_code == 200
+        worker = (home / "ready" / "worker-0").exists()
+        return worker and httpx.get(f"{api}/readyz", timeout=2).status_code == 200
     except (OSError, ValueError, KeyError, httpx.HTTPError):
         return False
 
@@ -158,6 +159,42 @@ def test_a_killed_worker_is_started_again(home: Path, running: tuple[dict[str, A
         if now != killed and (home / "ready" / "worker-0").exists():
             break
         time.sleep(0.2)
+
+
+def test_a_killed_redis_is_started_again_and_decides(
+    home: Path, running: tuple[dict[str, Any], Any]
+) -> None:
+    record, process = running
+    os.kill(record["pids"]["redis"], signal.SIGKILL)
+    headers = {"Authorization": f"Bearer {record['demo_key']}"}
+    ends = time.monotonic() + 60
+    number = 100
+    with httpx.Client(base_url=record["api"], headers=headers, timeout=10) as client:
+        while True:
+            assert process.poll() is None, "the run ended with its Redis"
+            assert time.monotonic() < ends, "no authoritative decision in 60 s"
+            number += 1
+            answer = client.post("/v1/decisions", json=payment(number))
+            now = json.loads((home / "run.json").read_text())["pids"]["redis"]
+            back = now != record["pids"]["redis"]
+            if back and answer.status_code == 200 and answer.json()["authoritative"]:
+                break
+            time.sleep(0.5)
+    # The decision from before the kill stands.
+    first = client_get(record, "order-1")
+    assert first["payment_id"] == "order-1"
+
+
+def client_get(record: dict[str, Any], payment_id: str) -> dict[str, Any]:
+    """The stored decision of a payment."""
+    answer = httpx.get(
+        f"{record['api']}/v1/decisions/{payment_id}",
+        headers={"Authorization": f"Bearer {record['demo_key']}"},
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def test_ctrl_c_stops_everything_in_ten_seconds(

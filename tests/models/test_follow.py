@@ -33,7 +33,7 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens
 @pytest.fixture(scope="module")
 def artifacts(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the session's server keeps its artifacts."""
-    held = tmp_path_factory.getbasetemp().glob("mlflow*/artifacts")
+    held = tmp_path_factory.getbasetemp().glob("mlflow[0-9]*/artifacts")
     (found,) = {folder.resolve() for folder in held}  # pytest keeps a link to the newest folder
     return found
 
