@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from risk.domain.event import (
     DeviceChange,
@@ -18,6 +17,7 @@ from risk.domain.event import (
 )
 from risk.domain.times import from_ms
 from risk.simulator.agenda import Agenda, Truth
+from risk.simulator.label_laws import LabelLaw
 from risk.simulator.merchants import Market, Merchant
 from risk.simulator.numbers import mix, name
 from risk.simulator.population import DAY_MS, Account, Population
@@ -25,17 +25,14 @@ from risk.simulator.population import DAY_MS, Account, Population
 HOUR_MS: Final = 3_600_000
 HONEST_DECLINES: Final = 0.025
 REFUNDS: Final = 0.02
-FRIENDLY_FRAUD: Final = 0.0004  # honest payments that are charged back all the same
-DISPUTES_WON: Final = 0.4
 _HONEST_REASONS = ("insufficient_funds", "wrong_pin", "limit_exceeded", "issuer_unavailable")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How the victim learns of a fraud: when (none: never), and by what label."""
+class Attempt(NamedTuple):
+    """A fraudulent payment that is to be played; ``decline`` is the reason why it failed, if so."""
 
-    at_ms: int | None
-    charged_back: bool
+    payment: ScoredEvent
+    decline: str | None = None
 
 
 class Script:
@@ -61,10 +58,14 @@ class Script:
         self._count += 1
         return f"{prefix}_{self._run}{self._count:08x}"
 
+    def number(self) -> int:
+        """A number that was not given out before, for names of what is new in this world."""
+        self._count += 1
+        return self._count
+
     def new_device(self) -> str:
         """A device nobody has used."""
-        self._count += 1
-        return name("dev", self.seed, self._count, 7)
+        return name("dev", self.seed, self.number(), 7)
 
     def login(self, account: Account, at_ms: int, device: str, ip: str, *, ok: bool = True) -> None:
         """A login attempt from ``device`` at ``ip``."""
@@ -113,42 +114,51 @@ class Script:
             self._outcome(payment, known_ms, _HONEST_REASONS[int(4 * rng.random() ** 1.5)])
             return False
         self._outcome(payment, known_ms, None)
-        chance = 1 - chance
-        if chance < FRIENDLY_FRAUD:
-            self._dispute(payment, at_ms)
-        elif chance < REFUNDS and payment.merchant is not None:
-            self._refund(payment, at_ms)
+        if 1 - chance < REFUNDS and payment.merchant is not None:
+            back_ms = at_ms + 2000 + int(rng.uniform(0.2, 12) * DAY_MS * self.delay_factor)
+            self.refund(payment, back_ms, 1.0 if rng.random() < 0.8 else rng.uniform(0.2, 0.9))
         return True
 
-    def fraud(
-        self, payment: ScoredEvent, at_ms: int, scenario: str, decline: str | None, report: Report
-    ) -> None:
-        """Plan a fraudulent payment; ``decline`` is the reason why it failed, if it did."""
-        rng = self.rng
-        self.payments += 1
-        self.truth.mark(payment.id, scenario)
-        self.agenda.add(at_ms, payment)
-        self._outcome(payment, at_ms + 150 + int(900 * rng.random()), decline)
-        if report.at_ms is None:
-            return
-        if decline is not None:
-            if rng.random() < 0.6:
-                self._label(payment, "fraud_report", report.at_ms)
-        elif report.charged_back:
-            later_ms = rng.uniform(5, 30) * DAY_MS * self.delay_factor
-            self._label(payment, "chargeback", report.at_ms + int(later_ms))
-        else:
-            self._label(payment, "fraud_report", report.at_ms + int(30_000 * rng.random()))
+    def fraud(self, scenario: str, law: LabelLaw, attempts: Sequence[Attempt]) -> None:
+        """Plan the payments of one case, found out together under ``law`` or never.
 
-    def report(self, end_ms: int, reported: float, median_hours: float) -> Report:
-        """When a fraud that ended at ``end_ms`` is noticed: log-normal, hours to days later."""
+        The delay of the labels counts from the first payment of the case. A payment that is
+        made after it was found out is labelled within the minute.
+        """
         rng = self.rng
-        if rng.random() >= reported:
-            return Report(None, charged_back=False)
-        delay_ms = median_hours * HOUR_MS * math.exp(rng.gauss(0, 0.9)) + 0.5 * HOUR_MS
-        return Report(
-            end_ms + 1000 + int(delay_ms * self.delay_factor), charged_back=rng.random() < 0.35
-        )
+        for payment, decline in attempts:
+            at_ms = payment.occurred_at_ms
+            self.payments += 1
+            self.truth.mark(payment.id, scenario)
+            self.agenda.add(at_ms, payment)
+            self._outcome(payment, at_ms + 150 + int(900 * rng.random()), decline)
+        notice = law.draw(rng)
+        if notice is None or not attempts:
+            return
+        first_ms = min(payment.occurred_at_ms for payment, _ in attempts)
+        known_ms = first_ms + int(notice.delay_ms * self.delay_factor)
+        for payment, decline in attempts:
+            if decline is not None and rng.random() >= law.declined_share:
+                continue
+            disputed = notice.label == "chargeback"
+            label = "fraud_report" if disputed and decline is not None else notice.label
+            label_ms = max(known_ms, payment.occurred_at_ms + 2000) + int(30_000 * rng.random())
+            self._label(payment, label, label_ms)
+            if notice.won_after_ms is not None and label == "chargeback":
+                won_ms = label_ms + 1000 + int(notice.won_after_ms * self.delay_factor)
+                self._label(payment, "dispute_won", won_ms)
+
+    def refund(self, payment: ScoredEvent, at_ms: int, part: float = 1.0) -> None:
+        """Plan that the share ``part`` of ``payment`` goes back at ``at_ms``."""
+        self.agenda.add(
+            at_ms,
+            Refund(
+                id=self.id("ref"), occurred_at=from_ms(at_ms), payment_id=payment.id,
+                amount_minor=max(1, round(payment.amount_minor * part)),
+                currency=payment.currency, account=payment.account, card=payment.card,
+                merchant=payment.merchant,
+            ),
+        )  # fmt: skip
 
     def _outcome(self, payment: ScoredEvent, at_ms: int, decline: str | None) -> None:
         self.agenda.add(
@@ -167,28 +177,6 @@ class Script:
             Label(
                 id=self.id("lab"), occurred_at=moment, known_at=moment, payment_id=payment.id,
                 label=label, **_entities(payment),
-            ),
-        )  # fmt: skip
-
-    def _dispute(self, payment: ScoredEvent, at_ms: int) -> None:
-        day_ms = DAY_MS * self.delay_factor
-        known_ms = at_ms + 2000 + int(self.rng.uniform(8, 35) * day_ms)
-        self._label(payment, "chargeback", known_ms)
-        if self.rng.random() < DISPUTES_WON:
-            won_ms = known_ms + 1000 + int(self.rng.uniform(5, 20) * day_ms)
-            self._label(payment, "dispute_won", won_ms)
-
-    def _refund(self, payment: ScoredEvent, at_ms: int) -> None:
-        rng = self.rng
-        back_ms = at_ms + 2000 + int(rng.uniform(0.2, 12) * DAY_MS * self.delay_factor)
-        part = 1.0 if rng.random() < 0.8 else rng.uniform(0.2, 0.9)
-        self.agenda.add(
-            back_ms,
-            Refund(
-                id=self.id("ref"), occurred_at=from_ms(back_ms), payment_id=payment.id,
-                amount_minor=max(1, round(payment.amount_minor * part)),
-                currency=payment.currency, account=payment.account, card=payment.card,
-                merchant=payment.merchant,
             ),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from risk.simulator.label_laws import LabelLaw
 from risk.simulator.scenarios.account_takeover import AccountTakeover
 from risk.simulator.scenarios.card_testing import CardTesting
 from risk.simulator.scenarios.stolen_card import StolenCard
@@ -11,13 +12,29 @@ from risk.simulator.script import Script
 
 
 class Scenario(Protocol):
-    """A way to defraud; ``weight`` says how often it is chosen."""
+    """A way to defraud: a frozen dataclass whose fields say how it goes.
+
+    ``weight`` says how often it is chosen, among the episodes of all scenarios; ``subject`` is
+    the kind of entity whose history shows it best; ``features`` are the ones that can see it.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
+    def title(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
+
+    @property
     def weight(self) -> float: ...
+
+    @property
+    def labels(self) -> LabelLaw: ...
 
     def play(self, script: Script, at_ms: int) -> None:
         """Plan one episode that starts at ``at_ms``."""
