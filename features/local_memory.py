@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.logs import Log, tail, tail_from
-from features.records import facts, records
+from features.records import Facts, facts, records
 from features.seeing import Answer, Seen, Vectors, with_vectors
 from risk.domain.decision import LogPosition
 from risk.domain.errors import StaleEpoch
@@ -63,9 +63,10 @@ class LocalMemory:
     def _see(self, arrival: Arrival) -> Answer:
         event = arrival.event
         name = (event.tenant, event_key(event))
+        of = facts(event, record_kind(event), arrival.amount_base)
         claim = self._claims.get(name)
         if claim is None:
-            positions = self._append(arrival)
+            positions = self._append(arrival, of)
             self._claims[name] = _Claim(arrival.fingerprint, positions)
         elif claim.fingerprint != arrival.fingerprint:
             return Mismatch(claim.fingerprint)
@@ -74,7 +75,7 @@ class LocalMemory:
         else:
             positions = claim.positions
         if not is_scored(event):
-            return Seen(positions, None)
+            return Seen(positions, None, of)
         tails = []
         for position in positions:
             log = self._logs[event.tenant, position.kind, position.identifier]
@@ -82,13 +83,12 @@ class LocalMemory:
             if held is None:
                 return Lost(position, positions)
             tails.append(tail(position, held))
-        return Seen(positions, tuple(tails))
+        return Seen(positions, tuple(tails), of)
 
-    def _append(self, arrival: Arrival) -> tuple[LogPosition, ...]:
+    def _append(self, arrival: Arrival, of: Facts) -> tuple[LogPosition, ...]:
         event, epoch = arrival.event, self._epoch
-        left = records(event, facts(event, record_kind(event), arrival.amount_base))
         positions = []
-        for kind, identifier, record in left:
+        for kind, identifier, record in records(event, of):
             name = (event.tenant, kind, identifier)
             log = self._logs.get(name)
             if log is None:

@@ -41,7 +41,7 @@ def tail_from(sequence: int) -> int:
     >>> tail_from(3), tail_from(TAIL_CAP + 3)
     (0, 3)
     """
-    return max(0, sequence - TAIL_CAP)
+    return sequence - TAIL_CAP if sequence > TAIL_CAP else 0
 
 
 def fold_at(following: int) -> int:
@@ -57,25 +57,37 @@ def fold_at(following: int) -> int:
 
 def positions(names: list[tuple[str, str]], places: bytes) -> tuple[LogPosition, ...]:
     """Places as they stand in a claim, with the (kind, identifier) of their logs."""
-    found = []
-    for number, (kind, identifier) in enumerate(names):
-        incarnation, base, sequence = unpack_three(places, number * PLACE_BYTES)
-        found.append(
-            LogPosition(kind, identifier, incarnation, base, sequence, tail_from(sequence))
-        )
-    return tuple(found)
+    return tuple(
+        [
+            LogPosition(
+                kind,
+                identifier,
+                incarnation,
+                low | high << 32,
+                other_low | other_high << 32,
+                tail_from(other_low | other_high << 32),
+            )
+            for (kind, identifier), (incarnation, low, high, other_low, other_high) in zip(
+                names, _SIX.iter_unpack(places), strict=True
+            )
+        ]
+    )
 
 
 def tail(position: LogPosition, held: bytes) -> Tail:
-    """What the event at ``position`` sees, from the records the store still has.
+    """What the event at ``position`` sees: the end of ``held``, as the store gave it.
 
     A log that was restored from Kafka may begin later than the tail: what is missing in
     front was never known in this incarnation and reads as holes.
     """
     wanted = (position.sequence - position.tail_from) * RECORD_BYTES
-    if len(held) < wanted:
-        held = HOLE_RECORD * ((wanted - len(held)) // RECORD_BYTES) + held
-    return Tail(position.kind, held, position.tail_from > 0)
+    records: bytes | memoryview = held
+    if len(held) != wanted:
+        # No number of records leaves this rest: it is the log's header.
+        records = memoryview(held)[len(held) % RECORD_BYTES :]
+        if len(records) < wanted:
+            records = HOLE_RECORD * ((wanted - len(records)) // RECORD_BYTES) + bytes(records)
+    return Tail(position.kind, records, position.tail_from > 0)
 
 
 @dataclass(slots=True)

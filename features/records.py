@@ -42,7 +42,8 @@ CHANNEL_INDEX: Final = {name: place for place, name in enumerate(CHANNELS, start
 FLAG_FOREIGN: Final = 1  # country differs from the card's country
 FLAG_CARD_ABSENT: Final = 2  # ecom, moto, app
 _CARD_ABSENT: Final = frozenset(("ecom", "moto", "app"))
-_PACK = struct.Struct("<9I").pack
+_PACK_HEAD = struct.Struct("<6I").pack
+_PACK_OTHERS = struct.Struct("<3I").pack
 
 
 class Facts(NamedTuple):
@@ -69,32 +70,42 @@ class Facts(NamedTuple):
 def facts(event: Event, kind: str, amount_base: int | None) -> Facts:
     """The integers of ``event``; ``amount_base`` is None where no exchange rate is known."""
     tenant = event.tenant
-    counterparty = event.merchant or event.beneficiary
-    named = (event.account, event.card, event.device, event.ip, counterparty)
-    hashes = tuple(
-        0 if name is None else hash20(tenant, role, name)
-        for role, name in zip(ROLES, named, strict=True)
+    time_ms = event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms
+    hashes = (
+        _hash(tenant, "account", event.account),
+        _hash(tenant, "card", event.card),
+        _hash(tenant, "device", event.device),
+        _hash(tenant, "ip", event.ip),
+        _hash(tenant, "counterparty", event.merchant or event.beneficiary),
     )
-    amount_minor = event.amount_minor if isinstance(event, Payment | Refund) else 0
-    base = 0
-    if isinstance(event, Payment | Refund):
-        base = AMOUNT_UNKNOWN if amount_base is None else min(amount_base, limits.AMOUNT_BASE_MAX)
-    payment = event if isinstance(event, Payment) else None
+    code, identity = RECORD_KIND_CODE[kind], record_id(tenant, event.id, kind)
+    if not isinstance(event, Payment | Refund):
+        return Facts(time_ms, code, 0, 0, 0, 0, 0, 0, 0, 0, 0, hashes, identity)
+    base = AMOUNT_UNKNOWN if amount_base is None else min(amount_base, limits.AMOUNT_BASE_MAX)
+    currency, amount_minor = CURRENCY_INDEX[event.currency], event.amount_minor
+    if isinstance(event, Refund):
+        return Facts(
+            time_ms, code, 0, 0, currency, amount_minor, base, 0, 0, 0, 0, hashes, identity
+        )
     return Facts(
-        time_ms=event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms,
-        kind=RECORD_KIND_CODE[kind],
-        channel=CHANNEL_INDEX.get(payment.channel or "", 0) if payment else 0,
-        flags=_flags(payment) if payment else 0,
-        currency=CURRENCY_INDEX[event.currency] if isinstance(event, Payment | Refund) else 0,
+        time_ms=time_ms,
+        kind=code,
+        channel=CHANNEL_INDEX.get(event.channel or "", 0),
+        flags=_flags(event),
+        currency=currency,
         amount_minor=amount_minor,
         amount_base=base,
-        country=COUNTRY_INDEX.get(payment.country or "", 0) if payment else 0,
-        mcc=int(payment.mcc or 0) if payment else 0,
-        lat=_angle(payment.lat, 90.0) if payment else 0,
-        lon=_angle(payment.lon, 180.0) if payment else 0,
-        hashes=hashes,  # type: ignore[arg-type]  # five roles, five hashes
-        record_id=record_id(tenant, event.id, kind),
+        country=COUNTRY_INDEX.get(event.country or "", 0),
+        mcc=int(event.mcc or 0),
+        lat=_angle(event.lat, 90.0),
+        lon=_angle(event.lon, 180.0),
+        hashes=hashes,
+        record_id=identity,
     )
+
+
+def _hash(tenant: str, role: str, identifier: str | None) -> int:
+    return 0 if identifier is None else hash20(tenant, role, identifier)
 
 
 def _flags(payment: Payment) -> int:
@@ -116,24 +127,38 @@ def _angle(degrees: float | None, reach: float) -> int:
 
 def pack(of: Facts, entity_kind: str) -> bytes:
     """The 36 bytes that ``of`` leaves in a log of ``entity_kind``."""
-    own = ROLE_OF_KIND[entity_kind]
-    h = [value for role, value in enumerate(of.hashes) if role != own]
-    return _PACK(
+    return _head(of) + _others(of, ROLE_OF_KIND[entity_kind])
+
+
+def records(event: Event, of: Facts) -> list[tuple[str, str, bytes]]:
+    """(entity kind, identifier, record) for every log of ``event``, in claim order."""
+    head = _head(of)
+    return [
+        (kind, identifier, head + _others(of, ROLE_OF_KIND[kind]))
+        for kind, identifier in entities(event)
+    ]
+
+
+def _head(of: Facts) -> bytes:
+    """Words 0 to 5, the same in every log of an event."""
+    return _PACK_HEAD(
         of.time_ms & 0xFFFFFFFF,
         of.time_ms >> 32 | of.kind << 10 | of.channel << 15 | of.flags << 19 | of.currency << 24,
         of.amount_minor & 0xFFFFFFFF,
         of.amount_minor >> 32 | of.country << 8 | of.mcc << 16,
         of.amount_base,
         of.lat | of.lon << 16,
-        h[0] | (h[1] & 0xFFF) << 20,
-        h[1] >> 12 | h[2] << 8 | (of.record_id & 0xF) << 28,
-        h[3] | (of.record_id >> 4) << 20,
     )
 
 
-def records(event: Event, of: Facts) -> list[tuple[str, str, bytes]]:
-    """(entity kind, identifier, record) for every log of ``event``, in claim order."""
-    return [(kind, identifier, pack(of, kind)) for kind, identifier in entities(event)]
+def _others(of: Facts, own: int) -> bytes:
+    """Words 6 to 8: the other entities than that of role ``own``, and the record id."""
+    first, second, third, fourth = of.hashes[:own] + of.hashes[own + 1 :]
+    return _PACK_OTHERS(
+        first | (second & 0xFFF) << 20,
+        second >> 12 | third << 8 | (of.record_id & 0xF) << 28,
+        fourth | (of.record_id >> 4) << 20,
+    )
 
 
-HOLE_RECORD: Final = _PACK(0, HOLE << 10, 0, 0, 0, 0, 0, 0, 0)
+HOLE_RECORD: Final = struct.pack("<9I", 0, HOLE << 10, 0, 0, 0, 0, 0, 0, 0)

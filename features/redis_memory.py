@@ -17,7 +17,7 @@ from features.claims import (
 from features.connection import Connection
 from features.keys import Keys, watermark_field
 from features.logs import positions, tail
-from features.records import facts, records
+from features.records import Facts, facts, records
 from features.recovery import Recovered, Recovery
 from features.scripts import Script
 from features.seeing import Answer, Seen, Vectors, with_vectors
@@ -95,29 +95,26 @@ class RedisMemory:
 
     async def _observe_batch(self, script: Script, arrivals: Sequence[Arrival]) -> list[Answer]:
         keys = [self._keys.epoch, self._keys.pending]
-        arguments: list[bytes | str] = []
-        claimed_at_ms = str(self._clock.now_ms())
-        names: list[list[tuple[str, str]]] = []
+        # When they are claimed, not when they arrived: a backlog's events arrived long ago,
+        # and the sweeper must not take what is in flight for left behind.
+        arguments: list[bytes | str] = [str(self._clock.now_ms())]
+        asked: list[tuple[Facts, list[tuple[str, str]], bool]] = []
         for arrival in arrivals:
             event = arrival.event
-            left = records(event, facts(event, record_kind(event), arrival.amount_base))
+            of = facts(event, record_kind(event), arrival.amount_base)
+            left = records(event, of)
             keys.append(self._keys.event(event.tenant, event_key(event)))
             keys += [self._keys.log(event.tenant, kind, name) for kind, name, _ in left]
-            names.append([(kind, name) for kind, name, _ in left])
+            scored = is_scored(event)
+            asked.append((of, [(kind, name) for kind, name, _ in left], scored))
             arguments += (
                 arrival.fingerprint,
                 pack_facts(arrival, self._rates),
-                # When it was claimed, not when it arrived: a backlog's events arrived long
-                # ago, and the sweeper must not take what is in flight for left behind.
-                claimed_at_ms,
-                b"".join(record for _, _, record in left),
-                b"1" if is_scored(event) else b"0",
+                b"".join([record for _, _, record in left]),
+                b"1" if scored else b"0",
             )
         rows = await self._connection.run(script, keys, *arguments)
-        return [
-            _answer(row, of, is_scored(arrival.event))
-            for row, of, arrival in zip(rows, names, arrivals, strict=True)
-        ]
+        return [_answer(row, *of) for row, of in zip(rows, asked, strict=True)]
 
     async def decide(self, publications: Sequence[Publication]) -> list[Stored | Receipt]:
         """See ``Memory.decide``."""
@@ -199,7 +196,7 @@ class RedisMemory:
         return [self._keys.event(one.tenant, one.event_key) for one in publications]
 
 
-def _answer(row: list[Any], names: list[tuple[str, str]], scored: bool) -> Answer:
+def _answer(row: list[Any], of: Facts, names: list[tuple[str, str]], scored: bool) -> Answer:
     """What one row of the observe script's reply means."""
     state, value = row[0], row[1]
     if state == b"M":
@@ -208,11 +205,11 @@ def _answer(row: list[Any], names: list[tuple[str, str]], scored: bool) -> Answe
         return _stand(value)
     places = positions(names, value)
     if not scored:
-        return Seen(places, None)
-    for place, held in zip(places, row[2:], strict=True):
-        if held is None:
-            return Lost(place, places)
-    return Seen(places, tuple(map(tail, places, row[2:])))
+        return Seen(places, None, of)
+    held = row[2:]
+    if None in held:
+        return Lost(places[held.index(None)], places)
+    return Seen(places, tuple(map(tail, places, held)), of)
 
 
 def _stand(value: bytes) -> Stored | Receipt:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.records import Facts
 from features.tails import Tail
 from risk.domain.decision import LogPosition
 from risk.domain.observation import Arrival, Claimed, Lost, Mismatch, Observed, Receipt, Stored
 
-Vectors = Callable[
-    [Sequence[tuple[Arrival, tuple[Tail, ...]]]],
-    tuple[NDArray[np.float64], list[tuple[str, ...]]],
-]
-"""``features.vectors.vectors``: a matrix (n, F), and the inexact features of each item."""
+
+class Vectors(Protocol):
+    """``features.vectors.vectors``: a matrix (n, F), and the inexact features of each item."""
+
+    def __call__(
+        self,
+        items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
+        known: Sequence[Facts] | None = None,
+    ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]: ...
 
 
 class Seen(NamedTuple):
@@ -24,6 +29,7 @@ class Seen(NamedTuple):
 
     positions: tuple[LogPosition, ...]
     tails: tuple[Tail, ...] | None
+    facts: Facts
 
 
 Answer = Seen | Stored | Receipt | Mismatch | Lost
@@ -33,12 +39,13 @@ def with_vectors(
     arrivals: Sequence[Arrival], seen: Sequence[Answer], vectors: Vectors
 ) -> list[Observed]:
     """Claims with their vectors, in one call for all that are scored; the rest unchanged."""
-    items = [
-        (arrival, one.tails)
-        for arrival, one in zip(arrivals, seen, strict=True)
-        if isinstance(one, Seen) and one.tails is not None
-    ]
-    matrix, inexact = vectors(items) if items else (np.empty((0, 0)), [])
+    items: list[tuple[Arrival, tuple[Tail, ...]]] = []
+    known: list[Facts] = []
+    for arrival, one in zip(arrivals, seen, strict=True):
+        if isinstance(one, Seen) and one.tails is not None:
+            items.append((arrival, one.tails))
+            known.append(one.facts)
+    matrix, inexact = vectors(items, known) if items else (np.empty((0, 0)), [])
     rows = iter(zip(matrix, inexact, strict=True))
     observed: list[Observed] = []
     for one in seen:

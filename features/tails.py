@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
     """Records that an event may see in the log of one of its entities.
 
     ``records`` is a run of 36-byte records (``features.records``) in sequence order, oldest
@@ -15,5 +14,5 @@ class Tail:
     """
 
     kind: str
-    records: bytes
+    records: bytes | memoryview
     truncated: bool

@@ -33,18 +33,20 @@ _NO_TAILS: Final = [-1, -1, 0] * len(SLOTS)
 
 def vectors(
     items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
+    known: Sequence[Facts] | None = None,
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Vectors (n, F) in catalogue order, NaN where missing, and per item the inexact features.
 
     Each item is a scored event and one tail for each of its entities, in any order. The bits
-    of a row depend on its item alone. Raises ValueError where tails and event do not fit.
+    of a row depend on its item alone. ``known`` are the facts of the events, where the caller
+    has them already. Raises ValueError where tails and event do not fit.
     """
     program = catalogue_program()
-    chunks: list[bytes] = []
+    chunks: list[bytes | memoryview] = []
     spans: list[int] = []
     rows: list[int] = []
     start = 0
-    for arrival, tails in items:
+    for number, (arrival, tails) in enumerate(items):
         payment = arrival.event
         if not isinstance(payment, Payment):
             raise ValueError(f"{payment.kind} {payment.id} is not scored and has no vector")
@@ -57,7 +59,7 @@ def vectors(
             chunks.append(tail.records)
             start = stop
         spans += of_item
-        of = facts(payment, record_kind(payment), arrival.amount_base)
+        of = known[number] if known is not None else facts_of(arrival)
         rows += fact_row(payment, of)
     if not items:
         return np.empty((0, len(FEATURE_NAMES)), np.float64), []
@@ -68,6 +70,11 @@ def vectors(
     )
     out, inexact = kernel.run(program, batch)
     return out, _names(inexact)
+
+
+def facts_of(arrival: Arrival) -> Facts:
+    """The integers of an arrival's event."""
+    return facts(arrival.event, record_kind(arrival.event), arrival.amount_base)
 
 
 def fact_row(payment: Payment, of: Facts) -> tuple[int, ...]:
@@ -104,10 +111,11 @@ def _differ(one: str | None, other: str | None) -> int:
 
 def _check(payment: Payment, tails: tuple[Tail, ...]) -> None:
     wanted = [kind for kind, _ in entities(payment)]
-    if len(tails) != len(wanted) or {tail.kind for tail in tails} != set(wanted):
+    held = [tail.kind for tail in tails]
+    if held != wanted and sorted(held) != sorted(wanted):
         raise ValueError(
             f"payment {payment.id} needs one tail each of {', '.join(wanted)}; got"
-            f" {', '.join(tail.kind for tail in tails) or 'none'}"
+            f" {', '.join(held) or 'none'}"
         )
     for tail in tails:
         if len(tail.records) % RECORD_BYTES:

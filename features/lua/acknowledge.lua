@@ -7,20 +7,27 @@ if redis.call('GET', KEYS[1]) ~= EPOCH then
   return redis.error_reply('STALE the gate is not open for epoch ' .. EPOCH)
 end
 local call, sub = redis.call, string.sub
+local events = {}
 for at = 4, #KEYS do
-  local held = call('GET', KEYS[at])
-  if not held or sub(held, 1, 1) == 'C' or sub(held, 18, 49) ~= ARGV[(at - 4) * 2 + 1] then
-    return redis.error_reply('STALE other bytes are decided under ' .. KEYS[at])
+  events[at - 3] = KEYS[at]
+end
+local held = #events > 0 and call('MGET', unpack(events)) or {}
+for number, key in ipairs(events) do
+  local value = held[number]
+  if not value or sub(value, 1, 1) == 'C' or sub(value, 18, 49) ~= ARGV[number * 2 - 1] then
+    return redis.error_reply('STALE other bytes are decided under ' .. key)
   end
 end
-for at = 4, #KEYS do
-  local held = call('GET', KEYS[at])
-  if sub(held, 1, 1) == 'D' then
-    local facts = sub(held, 2, 59 + string.byte(held, 59))
-    call('SET', KEYS[at], 'R' .. facts .. ARGV[(at - 4) * 2 + 2], 'EX', RECEIPT_TTL_S)
-    call('ZREM', KEYS[2], KEYS[at])
+local done = {}
+for number, key in ipairs(events) do
+  local value = held[number]
+  if sub(value, 1, 1) == 'D' then
+    local facts = sub(value, 2, 59 + string.byte(value, 59))
+    call('SET', key, 'R' .. facts .. ARGV[number * 2], 'EX', RECEIPT_TTL_S)
+    done[#done + 1] = key
   end
 end
+if #done > 0 then call('ZREM', KEYS[2], unpack(done)) end
 for argument = (#KEYS - 3) * 2 + 1, #ARGV, 2 do
   local mark = call('HGET', KEYS[3], ARGV[argument])
   local offset = ARGV[argument + 1]

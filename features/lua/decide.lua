@@ -5,26 +5,33 @@
 if redis.call('GET', KEYS[1]) ~= EPOCH then
   return redis.error_reply('STALE the gate is not open for epoch ' .. EPOCH)
 end
+if #ARGV == 0 then return {} end
 local call, sub = redis.call, string.sub
+local events = {}
 for at = 3, #KEYS do
-  if call('EXISTS', KEYS[at]) == 0 then
-    return redis.error_reply('STALE there is no claim under ' .. KEYS[at])
-  end
+  events[at - 2] = KEYS[at]
 end
-local reply = {}
-for at = 3, #KEYS do
-  local held, decided = call('GET', KEYS[at]), ARGV[at - 2]
-  local state = sub(held, 1, 1)
+local held = call('MGET', unpack(events))
+for number, key in ipairs(events) do
+  if not held[number] then return redis.error_reply('STALE there is no claim under ' .. key) end
+end
+local stand, reply, pending = {}, {}, {}
+for number, key in ipairs(events) do
+  local value, decided = stand[key] or held[number], ARGV[number]
+  local state = sub(value, 1, 1)
   if state == 'C' then
-    local arrived = struct.unpack('<I6', held, 19 + string.byte(held, 18) * PLACE)
-    call('SET', KEYS[at], 'D' .. sub(held, 2, 17) .. decided, 'EX', RECEIPT_TTL_S)
-    -- It keeps the time of its claim; one that the sweeper has settled comes back as old.
-    call('ZADD', KEYS[2], 'NX', string.format('%.0f', arrived), KEYS[at])
-    reply[at - 2] = 'O'
-  elseif state == 'D' and sub(held, 18, 49) == sub(decided, 1, 32) then
-    reply[at - 2] = 'O'
+    local arrived = struct.unpack('<I6', value, 19 + string.byte(value, 18) * PLACE)
+    stand[key] = 'D' .. sub(value, 2, 17) .. decided
+    call('SET', key, stand[key], 'EX', RECEIPT_TTL_S)
+    pending[#pending + 1] = string.format('%.0f', arrived)
+    pending[#pending + 1] = key
+    reply[number] = 'O'
+  elseif state == 'D' and sub(value, 18, 49) == sub(decided, 1, 32) then
+    reply[number] = 'O'
   else
-    reply[at - 2] = held
+    reply[number] = value
   end
 end
+-- Each keeps the time of its claim; one that the sweeper has settled comes back as old.
+if #pending > 0 then call('ZADD', KEYS[2], 'NX', unpack(pending)) end
 return reply

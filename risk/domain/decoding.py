@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +13,16 @@ from msgspec.structs import force_setattr
 from risk.domain import limits
 from risk.domain.codes import COUNTRY_INDEX, CURRENCY_INDEX
 from risk.domain.errors import InvalidEvent
-from risk.domain.event import SCHEMA_VERSION, AnyEvent, Decided, Event, Label, Payment, Refund
+from risk.domain.event import (
+    SCHEMA_VERSION,
+    AnyEvent,
+    Attributes,
+    Decided,
+    Event,
+    Label,
+    Payment,
+    Refund,
+)
 from risk.domain.ids import fingerprint, looks_like_card_number
 from risk.domain.times import from_ms, to_ms
 
@@ -24,6 +35,7 @@ _TEXT_FIELDS = (
     "id", "account", "card", "merchant", "beneficiary", "device", "ip", "payment_id",
     "terminal", "ip_prefix", "email_hash", "phone_hash", "reason",
 )  # fmt: skip
+_OPENED_MS_MIN = -2_208_988_800_000  # the year 1900
 _COUNTRY_FIELDS = ("country", "card_country", "ip_country")
 
 
@@ -114,19 +126,29 @@ def _pointer(path: str) -> str:
 
 
 def _normalise_times(event: Event) -> None:
-    for name in ("occurred_at", "known_at", "account_opened_at"):
-        moment = getattr(event, name, None)
-        if moment is None:
-            continue
-        ms = to_ms(moment)
-        oldest = limits.TIME_MS_MIN if name != "account_opened_at" else -2_208_988_800_000
-        if not oldest <= ms < limits.TIME_MS_MAX:
-            raise InvalidEvent(
-                "INVALID_TIME", "the time is before the year 2000 or after 2099", f"/{name}"
-            )
+    _normalise(event, "occurred_at", event.occurred_at, limits.TIME_MS_MIN)
+    if isinstance(event, Payment):
+        if event.account_opened_at is not None:
+            _normalise(event, "account_opened_at", event.account_opened_at, _OPENED_MS_MIN)
+    elif isinstance(event, Label):
+        _normalise(event, "known_at", event.known_at, limits.TIME_MS_MIN)
+        if event.known_at < event.occurred_at:
+            raise InvalidEvent("INCONSISTENT", "known_at is before occurred_at", "/known_at")
+
+
+def _normalise(event: Event, name: str, moment: datetime, oldest_ms: int) -> None:
+    ms = to_ms(moment)
+    if not oldest_ms <= ms < limits.TIME_MS_MAX:
+        raise InvalidEvent(
+            "INVALID_TIME", "the time is before the year 2000 or after 2099", f"/{name}"
+        )
+    if moment.tzinfo is not UTC or moment.microsecond % 1000:
         force_setattr(event, name, from_ms(ms))
-    if isinstance(event, Label) and event.known_at < event.occurred_at:
-        raise InvalidEvent("INCONSISTENT", "known_at is before occurred_at", "/known_at")
+
+
+@cache
+def _text_fields(of: type[Event]) -> tuple[str, ...]:
+    return tuple(name for name in _TEXT_FIELDS if name in of.__struct_fields__)
 
 
 def _check_payment(event: Payment) -> None:
@@ -151,12 +173,17 @@ def _check_currency(code: str) -> None:
 
 
 def _check_identifiers(event: Event) -> None:
-    for name in _TEXT_FIELDS:
-        text = getattr(event, name, None)
-        if text is not None and looks_like_card_number(text):
+    for name in _text_fields(type(event)):
+        text = getattr(event, name)
+        # Shorter text, the rule among identifiers, needs no closer look.
+        if text is not None and len(text) >= 13 and looks_like_card_number(text):
             _refuse_card_number(f"/{name}")
-    attributes = getattr(event, "attributes", None)
-    for key, value in (attributes or {}).items():
+    if getattr(event, "attributes", None):
+        _check_attributes(event.attributes)  # type: ignore[attr-defined]
+
+
+def _check_attributes(attributes: Attributes) -> None:
+    for key, value in attributes.items():
         place = f"/attributes/{key}"
         if len(key) > limits.ATTRIBUTE_KEY_CHARS_MAX:
             raise InvalidEvent("OUT_OF_RANGE", "an attribute's name is too long", "/attributes")

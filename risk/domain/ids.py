@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
+from typing import Final
 
 _CARD_SEPARATORS = str.maketrans("", "", " -")
 HASH20_MAX = 2**20 - 1
+HASHES_KEPT: Final = 65_536  # about 15 MB: the accounts, merchants and devices of the last minutes
 
 
 def looks_like_card_number(text: str) -> bool:
@@ -30,6 +33,7 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+@lru_cache(maxsize=HASHES_KEPT)
 def hash20(tenant: str, kind: str, identifier: str) -> int:
     """A number from 1 to 2^20 - 1 for an entity; 0 is kept for "missing"."""
     body = f"{tenant}\x00{kind}\x00{identifier}".encode()

@@ -26,7 +26,7 @@ class Guards:
 
 # Guard, script, the text that is the guard, the text without it.
 _EDITS: Final = (
-    ("claim_once", "observe", "held and again(", "held and sub(held, 1, 1) ~= 'C' and again("),
+    ("claim_once", "observe", "if stand[key] then", "if byte(stand[key] or 'C') ~= 67 then"),
     ("decide_if_absent", "decide", "if state == 'C' then", "if state ~= 'R' then"),
     ("watermark_follows_ack", "acknowledge", "offset = ARGV[argument + 1]", "offset = '99'"),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.connection import Connection
 from features.keys import Keys
 from features.local_truth import LocalTruth
+from features.records import Facts
 from features.recovery import Recovery
 from features.redis_memory import RedisMemory
 from features.tails import Tail
@@ -60,11 +61,13 @@ def to_base(event: AnyEvent, rates: str = "") -> int | None:
 
 def witness(
     items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
+    known: Sequence[Facts] | None = None,
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Vectors that tell any difference between tails: length, sum, and what is truncated."""
+    assert known is None or len(known) == len(items)
     matrix = np.zeros((len(items), 3))
     for row, (_, tails) in enumerate(items):
-        whole = b"|".join(tail.kind.encode() + tail.records for tail in tails)
+        whole = b"|".join(tail.kind.encode() + bytes(tail.records) for tail in tails)
         matrix[row] = len(whole), zlib.crc32(whole), sum(tail.truncated for tail in tails)
     truncated = [tuple(tail.kind for tail in tails if tail.truncated) for _, tails in items]
     return matrix, truncated
