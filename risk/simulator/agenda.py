@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final
 
@@ -16,23 +17,34 @@ class Truth:
     """Which payments are fraud, and by which scenario. Never part of an event."""
 
     def __init__(self) -> None:
-        self._scenarios: dict[str, str] = {}
+        self._marked: dict[str, tuple[str, int]] = {}
+        self._episode = 0
+
+    def begin_episode(self) -> None:
+        """What is marked from now on belongs together, until the next episode begins."""
+        self._episode += 1
 
     def mark(self, payment_id: str, scenario: str) -> None:
         """Say that ``payment_id`` is fraud."""
-        if len(self._scenarios) >= TRUTH_MAX:
-            del self._scenarios[next(iter(self._scenarios))]
-        self._scenarios[payment_id] = scenario
+        if len(self._marked) >= TRUTH_MAX:
+            del self._marked[next(iter(self._marked))]
+        self._marked[payment_id] = (scenario, self._episode)
 
     def scenario(self, payment_id: str) -> str | None:
         """The scenario that made the payment; None where it is honest."""
-        return self._scenarios.get(payment_id)
+        marked = self._marked.get(payment_id)
+        return None if marked is None else marked[0]
+
+    def episode(self, payment_id: str) -> int | None:
+        """The number of the episode that the payment is part of; None where it is honest."""
+        marked = self._marked.get(payment_id)
+        return None if marked is None else marked[1]
 
     def is_fraud(self, payment_id: str) -> bool:
-        return payment_id in self._scenarios
+        return payment_id in self._marked
 
     def __len__(self) -> int:
-        return len(self._scenarios)
+        return len(self._marked)
 
 
 class Agenda:
@@ -52,3 +64,9 @@ class Agenda:
         if self._heap and self._heap[0][0] < until_ms:
             return heappop(self._heap)[2]
         return None
+
+    def before(self, until_ms: int) -> Iterator[AnyEvent]:
+        """All events before ``until_ms``, taken off one by one."""
+        heap = self._heap
+        while heap and heap[0][0] < until_ms:
+            yield heappop(heap)[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from risk.domain.event import (
     DeviceChange,
@@ -18,13 +18,12 @@ from risk.domain.event import (
 from risk.domain.times import from_ms
 from risk.simulator.agenda import Agenda, Truth
 from risk.simulator.label_laws import LabelLaw
-from risk.simulator.merchants import Market, Merchant
+from risk.simulator.merchants import RETURNED, SETTLED_LATER, Market, Merchant
 from risk.simulator.numbers import mix, name
 from risk.simulator.population import DAY_MS, Account, Population
 
 HOUR_MS: Final = 3_600_000
 HONEST_DECLINES: Final = 0.025
-REFUNDS: Final = 0.02
 _HONEST_REASONS = ("insufficient_funds", "wrong_pin", "limit_exceeded", "issuer_unavailable")
 
 
@@ -114,9 +113,15 @@ class Script:
             self._outcome(payment, known_ms, _HONEST_REASONS[int(4 * rng.random() ** 1.5)])
             return False
         self._outcome(payment, known_ms, None)
-        if 1 - chance < REFUNDS and payment.merchant is not None:
+        mcc = payment.mcc
+        if mcc is None:
+            return True
+        if 1 - chance < RETURNED.get(mcc, 0.0):
             back_ms = at_ms + 2000 + int(rng.uniform(0.2, 12) * DAY_MS * self.delay_factor)
             self.refund(payment, back_ms, 1.0 if rng.random() < 0.8 else rng.uniform(0.2, 0.9))
+        elif mcc in SETTLED_LATER:
+            settled_ms = at_ms + 2000 + int(rng.uniform(0.5, 3) * DAY_MS * self.delay_factor)
+            self._outcome(payment, settled_ms, None, "settled")
         return True
 
     def fraud(self, scenario: str, law: LabelLaw, attempts: Sequence[Attempt]) -> None:
@@ -149,7 +154,7 @@ class Script:
                 self._label(payment, "dispute_won", won_ms)
 
     def refund(self, payment: ScoredEvent, at_ms: int, part: float = 1.0) -> None:
-        """Plan that the share ``part`` of ``payment`` goes back at ``at_ms``."""
+        """Plan that the share ``part`` of ``payment`` goes back at ``at_ms``, and its outcome."""
         self.agenda.add(
             at_ms,
             Refund(
@@ -159,13 +164,17 @@ class Script:
                 merchant=payment.merchant,
             ),
         )  # fmt: skip
+        self._outcome(payment, at_ms + 500, None, "refunded")
 
-    def _outcome(self, payment: ScoredEvent, at_ms: int, decline: str | None) -> None:
+    def _outcome(
+        self, payment: ScoredEvent, at_ms: int, decline: str | None,
+        accepted: Literal["authorised", "settled", "refunded"] = "authorised",
+    ) -> None:  # fmt: skip
         self.agenda.add(
             at_ms,
             OutcomeReport(
                 id=self.id("out"), occurred_at=from_ms(at_ms), payment_id=payment.id,
-                result="authorised" if decline is None else "declined", reason=decline,
+                result=accepted if decline is None else "declined", reason=decline,
                 **_entities(payment),
             ),
         )  # fmt: skip

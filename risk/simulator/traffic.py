@@ -29,7 +29,7 @@ class Traffic:
             raise ValueError("the rate must be above 0 payments a second")
         self._script = new_script(seed, accounts, start_ms)
         self._script.delay_factor = LABEL_DELAY_FACTOR
-        self._cast = Cast(self._script)
+        self._cast = Cast(self._script, start_ms)
         self._rate_per_ms = rate_per_s / 1000
         self._next_ms = float(start_ms)
         self._given_ms = start_ms
@@ -48,18 +48,22 @@ class Traffic:
             return []
         if now_ms - self._given_ms > CATCH_UP_MS:
             self._next_ms = max(self._next_ms, float(now_ms - CATCH_UP_MS))
-        agenda, rng = self._script.agenda, self._script.rng
+            self._cast.skip_to(now_ms - CATCH_UP_MS)
+        agenda, rng, cast = self._script.agenda, self._script.rng, self._cast
         events: list[AnyEvent] = []
         while True:
-            event = agenda.due(min(int(self._next_ms) + 1, now_ms))
+            until_ms = min(int(self._next_ms) + 1, now_ms)
+            event = agenda.due(min(until_ms, cast.next_hour_ms))
             if event is not None:
                 events.append(event)
                 if isinstance(event, Payment):
                     # Every payment given out pays for the wait until the next session, also one
                     # that was planned long ago: so the rate holds from the first second on.
                     self._next_ms += rng.expovariate(self._rate_per_ms)
+            elif cast.next_hour_ms < until_ms:
+                cast.play_hour()
             elif self._next_ms < now_ms:
-                self._cast.act(int(self._next_ms))
+                cast.act(int(self._next_ms))
             else:
                 self._given_ms = now_ms
                 return events

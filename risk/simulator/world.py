@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from risk.domain.event import AnyEvent
 from risk.simulator.agenda import Truth
-from risk.simulator.cast import Cast, payments_per_ms
+from risk.simulator.cast import Cast
 from risk.simulator.merchants import Market
 from risk.simulator.population import DAY_MS, Population
 from risk.simulator.script import Script
@@ -35,24 +35,25 @@ class World:
         """
         script = new_script(self.seed, self.accounts, self.start_ms)
         self.truth = script.truth
-        cast = Cast(script)
+        agenda = script.agenda
+        cast = Cast(script, self.start_ms)
         end_ms = self.start_ms + int(days * DAY_MS)
         next_ms = float(self.start_ms)
-        while next_ms < end_ms:
-            at_ms = int(next_ms)
-            count = cast.act(at_ms)
-            pace = payments_per_ms(self.accounts, at_ms) * self.tempo
-            next_ms += script.rng.gammavariate(count, 1 / pace) if count else 0.0
-            yield from _before(script, min(int(next_ms), end_ms))
-        yield from _before(script, end_ms)
+        while True:
+            until_ms = min(int(next_ms), end_ms)
+            while cast.next_hour_ms < until_ms:
+                yield from agenda.before(cast.next_hour_ms)
+                cast.play_hour()
+            yield from agenda.before(until_ms)
+            if until_ms == end_ms:
+                return
+            count = cast.act(until_ms)
+            if count:
+                pace = cast.payments_per_ms(until_ms) * self.tempo
+                next_ms += script.rng.gammavariate(count, 1 / pace)
 
 
 def new_script(seed: int, accounts: int, start_ms: int) -> Script:
     """A script over a fresh population and market."""
     market = Market(seed, min(MERCHANTS_MAX, MERCHANTS_MIN + accounts // 10))
     return Script(seed, start_ms, Population(seed, accounts, market, start_ms), market)
-
-
-def _before(script: Script, until_ms: int) -> Iterator[AnyEvent]:
-    while (event := script.agenda.due(until_ms)) is not None:
-        yield event
