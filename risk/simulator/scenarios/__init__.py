@@ -6,8 +6,15 @@ from typing import Final, Protocol
 
 from risk.simulator.label_laws import LabelLaw
 from risk.simulator.scenarios.account_takeover import AccountTakeover
+from risk.simulator.scenarios.bonus_abuse import BonusAbuse
 from risk.simulator.scenarios.card_testing import CardTesting
+from risk.simulator.scenarios.dormant_account import DormantAccount
+from risk.simulator.scenarios.friendly_fraud import FriendlyFraud
+from risk.simulator.scenarios.merchant_collusion import MerchantCollusion
+from risk.simulator.scenarios.mule_chain import MuleChain
+from risk.simulator.scenarios.refund_abuse import RefundAbuse
 from risk.simulator.scenarios.stolen_card import StolenCard
+from risk.simulator.scenarios.structuring import Structuring
 from risk.simulator.script import Script
 
 
@@ -41,4 +48,15 @@ class Scenario(Protocol):
         ...
 
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (CardTesting(), AccountTakeover(), StolenCard())
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    CardTesting(),
+    AccountTakeover(),
+    StolenCard(),
+    MuleChain(),
+    MerchantCollusion(),
+    FriendlyFraud(),
+    RefundAbuse(),
+    Structuring(),
+    BonusAbuse(),
+    DormantAccount(),
+)

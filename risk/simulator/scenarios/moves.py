@@ -16,6 +16,7 @@ from risk.simulator.population import DAY_MS, Account, address
 from risk.simulator.script import Script
 
 MULES: Final = 40  # beneficiaries that collect; they are used again
+MORNING_MS: Final = DAY_MS // 4  # in UTC; most places are an hour or two ahead
 WATCHED_FACTOR: Final = 0.01  # traffic that is watched live never waits shorter than this part
 
 
@@ -57,6 +58,8 @@ def outsider(script: Script, at_ms: int, age_days: float, kyc_level: int) -> Acc
         opened_at=from_ms(at_ms - round(age_days * DAY_MS)),
         kyc_level=kyc_level,
         beneficiaries=[],
+        friends=[],
+        payee=name("ben", script.seed, number, 11),
     )
 
 
@@ -69,6 +72,12 @@ def wait(script: Script, least_ms: float, most_ms: float) -> int:
     """Milliseconds between two steps of a plan, shortened in traffic that is watched live."""
     factor = max(script.delay_factor, WATCHED_FACTOR)
     return 1000 + int(script.rng.uniform(least_ms, most_ms) * factor)
+
+
+def by_day(script: Script, at_ms: int) -> int:
+    """``at_ms``, or some hours later where that is at night and nobody watches."""
+    night = at_ms % DAY_MS < MORNING_MS and script.delay_factor == 1.0
+    return at_ms + MORNING_MS if night else at_ms
 
 
 def around(rng: Random, euro: float, sigma: float) -> float:

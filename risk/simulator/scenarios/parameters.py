@@ -55,7 +55,9 @@ def check(scenario: Any) -> None:
                 f"{type(scenario).__name__}.{each.name} is {value}: allowed are"
                 f" {meaning.least:g} to {meaning.most:g}"
             )
+    for each, _ in parameters(scenario):
         if each.name.endswith("_min"):
+            value = getattr(scenario, each.name)
             most = getattr(scenario, f"{each.name.removesuffix('_min')}_max")
             if value > most:
                 raise ValueError(f"{type(scenario).__name__}.{each.name} is above its maximum")

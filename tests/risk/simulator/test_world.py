@@ -81,7 +81,10 @@ def test_fraud_share_and_scenarios() -> None:
     found = Counter(truth.scenario(event.id) for event in payments)
     share = 1 - found[None] / len(payments)
     assert 0.004 < share < 0.011
-    assert {name for name in found if name} == {scenario.name for scenario in SCENARIOS}
+    # The rare scenarios do not come up in every month.
+    names = {name for name in found if name}
+    assert {"card_testing", "account_takeover", "stolen_card", "friendly_fraud"} < names
+    assert names <= {scenario.name for scenario in SCENARIOS}
 
 
 def test_outcomes_follow_their_payment_within_seconds() -> None:
