@@ -1,0 +1,184 @@
+"""`weir archive`: history as Parquet by day, what it holds, and what of it can be proven."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from risk.settings import Settings
+    from streams.archive import ArchiveReport
+    from streams.archive_history import Examined
+    from streams.archive_store import ArchiveWriter
+
+_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
+_World = Annotated[str | None, typer.Option("--world", help="The world whose topics they are.")]
+_AWAY_S = 2.0
+_EVENTS = "events"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group ``archive``."""
+    group = typer.Typer(help="History as Parquet files by day.", no_args_is_help=True)
+    group.command("run")(run)
+    group.command("status")(status)
+    group.command("verify")(verify)
+    group.command("sql")(sql)
+    app.add_typer(group, name="archive")
+
+
+def run(
+    once: Annotated[
+        bool, typer.Option("--once", help="Up to where the topics end now, then stop.")
+    ] = False,
+    world: _World = None,
+    every: Annotated[
+        float, typer.Option("--every", min=0.0, help="Seconds a record may wait for its file.")
+    ] = 30.0,
+    events: Annotated[
+        bool, typer.Option("--events", help="The events topic as well as the other three.")
+    ] = False,
+    report: _Report = None,
+) -> None:
+    """Archive decisions, ledger and labels until SIGTERM or Ctrl-C. May be killed at any time.
+
+    Report keys: world, rows (by topic), files, bytes, from, to, absent, merged, holes (topic,
+    partition, first, last, cause, noticed_at), damaged, seconds, per_s. Exit codes: 0 done,
+    1 a part failed or archived rows are damaged, 2 not the topics that were archived,
+    3 another one archives this world.
+    """
+    from risk.domain.clock import SystemClock
+    from risk.local.parts import resolve
+    from risk.observability.logging import configure_logging
+    from streams.archive import ARCHIVED
+    from streams.archive_store import archive_folder, open_archive
+
+    chosen = _settings(world)
+    configure_logging(SystemClock(), "archive")
+    names = [*ARCHIVED, _EVENTS] if events else ARCHIVED
+    with (
+        resolve(chosen, ("kafka",), command="archive", say=_say) as settings,
+        open_archive(archive_folder(settings.state, settings.world), names) as writer,
+    ):
+        found = asyncio.run(_work(settings, writer, names, every, once=once))
+    _write(report, found)
+    typer.echo(
+        f"{found.world}: {sum(found.rows.values())} rows in {found.files} files, {found.bytes} "
+        f"bytes, in {found.seconds:.1f} s; {len(found.holes)} holes known"
+    )
+    for line in found.damaged:
+        _say(f"DAMAGED: {line}")
+    if found.damaged:
+        raise typer.Exit(1)
+
+
+def status(world: _World = None, report: _Report = None) -> None:
+    """Say what is archived; nothing is proven. Report keys as of verify."""
+    _examine(world, report, prove=False)
+
+
+def verify(world: _World = None, report: _Report = None) -> None:
+    """Prove every archived row, or name those that cannot be proven (exit code 1).
+
+    Report keys: world, topics (rows, files, bytes, absent, from, to, following), damaged and
+    missing (topic, partition, first, last, why, file), overlaps, strays, unfinished, holes.
+    """
+    _examine(world, report, prove=True)
+
+
+def sql(world: _World = None) -> None:
+    """Print the DuckDB views of the archive: decisions, decided, ledger, labels, events."""
+    from streams.archive_store import archive_folder
+    from streams.archive_views import history_sql
+
+    chosen = _settings(world)
+    typer.echo(history_sql(archive_folder(chosen.state, chosen.world)), nl=False)
+
+
+async def _work(
+    settings: Settings,
+    writer: ArchiveWriter,
+    names: Sequence[str],
+    every_s: float,
+    *,
+    once: bool,
+) -> ArchiveReport:
+    """Archive until told to stop; a Kafka that stays away is waited for, except with ``once``."""
+    import contextlib
+    import signal
+
+    from risk.domain.clock import SystemClock
+    from risk.domain.errors import Unavailable
+    from streams.archive import Archiver
+    from streams.topics import Topics
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    topics, clock = Topics(settings.world), SystemClock()
+    archiver = Archiver(settings.kafka, topics, writer, clock, names, every_s, _say)
+    while True:
+        try:
+            return await archiver.run(stop, once=once)
+        except Unavailable as error:
+            if once:
+                raise
+            _say(f"{error}; trying again")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _AWAY_S)
+
+
+def _examine(world: str | None, report: Path | None, *, prove: bool) -> None:
+    from streams.archive_history import examine
+    from streams.archive_store import archive_folder
+
+    chosen = _settings(world)
+    found = examine(archive_folder(chosen.state, chosen.world), prove=prove)
+    _write(report, found)
+    _tell(found)
+    if not found.sound:
+        raise typer.Exit(1)
+
+
+def _tell(found: Examined) -> None:
+    if not found.topics:
+        typer.echo(f"{found.world}: nothing is archived; `weir archive run` does it")
+    for topic, one in found.topics.items():
+        typer.echo(
+            f"{topic}: {one.rows} rows in {one.files} files, {one.bytes} bytes, "
+            f"{one.since or '-'} to {one.until or '-'}"
+        )
+    for hole in found.holes:
+        typer.echo(
+            f"HOLE {hole.topic}: {hole.span} were never archived ({hole.cause}, {hole.noticed_at})"
+        )
+    for damage in (*found.damaged, *found.missing):
+        typer.echo(f"NOT PROVEN {damage}")
+    for overlap in found.overlaps:
+        typer.echo(f"OVERLAP {overlap}")
+    for stray in found.strays:
+        typer.echo(f"not ours, not read: {stray}")
+
+
+def _settings(world: str | None) -> Settings:
+    from risk.settings import Settings
+
+    given: dict[str, Any] = {} if world is None else {"world": world}
+    return Settings(**given)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _write(report: Path | None, found: Any) -> None:
+    if report is None:
+        return
+    import msgspec
+
+    report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
