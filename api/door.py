@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
 from fastapi import Request
+from msgspec.structs import replace
 
 from api.arrivals import arrival_of
 from api.coalescer import Coalescer

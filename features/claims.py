@@ -90,7 +90,7 @@ class ReceiptValue:
     def pack(self) -> bytes:
         """The value as it stands in Redis."""
         of = self.receipt
-        head = _decided_head(of.digest, self.topic, of.score, of.outcome)
+        head = _decided_head(bytes.fromhex(of.digest), self.topic, of.score, of.outcome)
         return b"R" + self.fingerprint + head + pack_place(of.partition, of.offset)
 
 
@@ -104,8 +104,9 @@ def pack_facts(arrival: Arrival, rates: str) -> bytes:
 
 def pack_decided(publication: Publication) -> bytes:
     """A decided value without its state and fingerprint, which the script takes over."""
-    digest = hashlib.sha256(publication.body).hexdigest()
-    head = _decided_head(digest, publication.topic, publication.score, publication.outcome)
+    head = _decided_head(
+        publication.digest, publication.topic, publication.score, publication.outcome
+    )
     return head + _KEY_LENGTH.pack(len(publication.key)) + publication.key + publication.body
 
 
@@ -178,10 +179,10 @@ def _facts(arrived_at_ms: int, rates: str) -> bytes:
     return arrived_at_ms.to_bytes(6, "little") + digest
 
 
-def _decided_head(digest: str, topic: str, score: float | None, outcome: str) -> bytes:
+def _decided_head(digest: bytes, topic: str, score: float | None, outcome: str) -> bytes:
     number = _SCORE.pack(math.nan if score is None else score)
     text = outcome.encode()
-    return bytes.fromhex(digest) + _TOPIC_LETTER[topic] + number + bytes([len(text)]) + text
+    return digest + _TOPIC_LETTER[topic] + number + bytes([len(text)]) + text
 
 
 def _unpack_claimed(value: bytes) -> ClaimedValue:

@@ -24,7 +24,6 @@ from features.seeing import Answer, Seen, Vectors, with_vectors
 from risk.domain.clock import Clock
 from risk.domain.errors import StaleEpoch
 from risk.domain.event import is_scored
-from risk.domain.ids import digest
 from risk.domain.kinds import event_key, record_kind
 from risk.domain.limits import BATCH_PAYMENTS_MAX
 from risk.domain.observation import (
@@ -140,8 +139,7 @@ class RedisMemory:
             batch = deliveries[start : start + BATCH_PAYMENTS_MAX]
             of = [delivery.publication for delivery in batch]
             places = (
-                (bytes.fromhex(digest(one.publication.body)), pack_place(one.partition, one.offset))
-                for one in batch
+                (one.publication.digest, pack_place(one.partition, one.offset)) for one in batch
             )
             await self._connection.run(
                 script,

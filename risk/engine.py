@@ -8,9 +8,9 @@ in between is noticed as a stale epoch, and the walk starts again at observe.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,7 +35,8 @@ from risk.domain.observation import (
 )
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
-from risk.judgement import Claim, Judgement
+from risk.judgement import Claim, Judged, Judgement
+from risk.observability.catalogue import CounterName
 from risk.observability.metrics import Metrics
 
 T = TypeVar("T")
@@ -43,8 +44,7 @@ T = TypeVar("T")
 FALLBACK_PUBLISH_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The answer to one arrival.
 
     ``body`` is the published decision (b"" where it stands in Kafka already and nobody asked
@@ -61,6 +61,18 @@ class Verdict:
     degraded: tuple[str, ...] = ()
     unread: bool = False
     published: bool = True
+    rules_failed: int = 0
+
+
+class _Standing(NamedTuple):
+    """What is decided of an arrival and not acknowledged yet."""
+
+    publication: Publication
+    degraded: tuple[str, ...] = ()
+    rules_failed: int = 0
+
+
+_Stood = _Standing | Receipt | Mismatch
 
 
 class _Hit(msgspec.Struct):
@@ -70,7 +82,7 @@ class _Hit(msgspec.Struct):
 
 
 class _Summary(msgspec.Struct):
-    """What acknowledging and counting need to know of decided bytes."""
+    """What acknowledging and counting need to know of the bytes that another decided."""
 
     outcome: Outcome
     score: float | None
@@ -106,9 +118,9 @@ class Engine:
         verdicts = await self._until_fresh(lambda: self._walk(arrivals, deadline), deadline)
         self._count(arrivals, verdicts)
         spent_s = started_s - deadline.remaining_s()
-        for arrival in arrivals:
-            if is_scored(arrival.event):
-                self._metrics.observe("weir_decision_seconds", spent_s, door=arrival.door)
+        doors = Counter(arrival.door for arrival in arrivals if is_scored(arrival.event))
+        for door, times in doors.items():
+            self._metrics.observe("weir_decision_seconds", spent_s, times, door=door)
         return verdicts
 
     async def decide(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
@@ -121,9 +133,9 @@ class Engine:
 
     async def fall_back(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """The configured fallback, never authoritative, published where Kafka answers."""
-        bodies = [self._judgement.fallback(arrival) for arrival in arrivals]
         publications = [
-            publication(arrival, body) for arrival, body in zip(arrivals, bodies, strict=True)
+            _decision(arrival, self._judgement.fallback(arrival)).publication
+            for arrival in arrivals
         ]
         published = True
         try:
@@ -132,7 +144,7 @@ class Engine:
         except (Unavailable, TimeoutError):
             published = False
             self._metrics.count(
-                "weir_decisions_unpublished_total", len(bodies), door=arrivals[0].door
+                "weir_decisions_unpublished_total", len(publications), door=arrivals[0].door
             )
         verdicts = [
             Verdict(
@@ -153,18 +165,19 @@ class Engine:
 
     async def _walk(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
         epoch = self._memory.epoch
+        stages = _Stages(deadline)
         observed = await within(deadline, self._memory.observe(arrivals))
-        stood = await self._decide(arrivals, observed, epoch, deadline)
-        outbox = [
-            publication(arrival, one.body)
-            for arrival, one in zip(arrivals, stood, strict=True)
-            if isinstance(one, Stored)
-        ]
-        await self._publish(outbox, epoch, deadline)
+        stages.end("observe")
+        stood = await self._decide(arrivals, observed, epoch, stages)
+        outbox = [one.publication for one in stood if isinstance(one, _Standing)]
+        await self._publish(outbox, epoch, stages)
+        stages.count(self._metrics)
         # Reading old answers must leave time to give the new ones, which are published now.
         kept_s = deadline.remaining_s() / 2
         return [
-            await self._verdict(arrival, one, max(0.0, deadline.remaining_s() - kept_s))
+            _answer(arrival, one)
+            if isinstance(one, _Standing)
+            else await self._verdict(arrival, one, max(0.0, deadline.remaining_s() - kept_s))
             for arrival, one in zip(arrivals, stood, strict=True)
         ]
 
@@ -173,45 +186,52 @@ class Engine:
         arrivals: Sequence[Arrival],
         observed: Sequence[Observed],
         epoch: int,
-        deadline: Deadline,
-    ) -> list[Stored | Receipt | Mismatch]:
+        stages: _Stages,
+    ) -> list[_Stood]:
         """Judge what was claimed and store the bytes; the first writer's bytes stand."""
         claims = [
             (arrival, one)
             for arrival, one in zip(arrivals, observed, strict=True)
             if isinstance(one, Claimed | Lost)
         ]
-        bodies = self._bodies(claims)
+        ours = self._ours(claims)
+        stages.end("judge")
         self._check(epoch)
-        decided = await within(
-            deadline,
-            self._memory.decide(
-                [publication(claim[0], body) for claim, body in zip(claims, bodies, strict=True)]
-            ),
+        stand = await within(
+            stages.deadline, self._memory.decide([one.publication for one in ours])
         )
-        fresh = iter(decided)
-        return [next(fresh) if isinstance(one, Claimed | Lost) else one for one in observed]
-
-    def _bodies(self, claims: Sequence[Claim]) -> list[bytes]:
-        """The decision of each scored claim, the ledger record of each other, in order."""
-        decisions = iter(self._judgement.judge([one for one in claims if is_scored(one[0].event)]))
+        stages.end("decide")
+        decided = iter(zip(ours, stand, strict=True))
         return [
-            next(decisions)
+            _stood(arrival, *next(decided))
+            if isinstance(one, Claimed | Lost)
+            else _stood(arrival, None, one)
+            for arrival, one in zip(arrivals, observed, strict=True)
+        ]
+
+    def _ours(self, claims: Sequence[Claim]) -> list[_Standing]:
+        """The decision of each scored claim, the ledger record of each other, in order."""
+        judged = iter(self._judgement.judge([one for one in claims if is_scored(one[0].event)]))
+        rates = self._judgement.rates_digest
+        return [
+            _decision(arrival, next(judged))
             if is_scored(arrival.event)
-            else ledger_body(arrival, seen, self._judgement.rates_digest)
+            else _Standing(_publication(arrival, ledger_body(arrival, seen, rates)))
             for arrival, seen in claims
         ]
 
     async def _publish(
-        self, outbox: Sequence[Publication], epoch: int, deadline: Deadline
+        self, outbox: Sequence[Publication], epoch: int, stages: _Stages
     ) -> list[Delivery]:
         """Deliver, then let Redis replace the bytes by receipts. Nothing is answered before."""
         if not outbox:
             return []
         self._check(epoch)
-        deliveries = await within(deadline, self._publisher.publish(outbox, epoch))
+        deliveries = await within(stages.deadline, self._publisher.publish(outbox, epoch))
+        stages.end("publish")
         self._check(epoch)
-        await within(deadline, self._memory.acknowledge(deliveries))
+        await within(stages.deadline, self._memory.acknowledge(deliveries))
+        stages.end("acknowledge")
         return deliveries
 
     def _check(self, epoch: int) -> None:
@@ -220,31 +240,35 @@ class Engine:
             raise StaleEpoch(f"observed under epoch {epoch}, now {self._memory.epoch}")
 
     def _count(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict]) -> None:
+        """One call for each counter and its labels, not one for each payment."""
+        happened: Counter[tuple[CounterName, str, str]] = Counter()
         for arrival, verdict in zip(arrivals, verdicts, strict=True):
             door = arrival.door
             if verdict.mismatch:
-                self._metrics.count("weir_mismatches_total", door=door)
+                happened["weir_mismatches_total", door, ""] += 1
             elif not is_scored(arrival.event):
-                self._metrics.count("weir_remembered_total", door=door)
+                happened["weir_remembered_total", door, ""] += 1
             elif verdict.repeated:
-                self._metrics.count("weir_decisions_repeated_total", door=door)
+                happened["weir_decisions_repeated_total", door, ""] += 1
             else:
-                outcome = verdict.outcome.value
-                self._metrics.count("weir_decisions_total", door=door, outcome=outcome)
+                happened["weir_decisions_total", door, verdict.outcome.value] += 1
                 for step in verdict.degraded:
-                    self._metrics.count("weir_degraded_total", door=door, step=step)
+                    happened["weir_degraded_total", door, step] += 1
+        for (name, at, more), times in happened.items():
+            label = {"weir_decisions_total": "outcome", "weir_degraded_total": "step"}.get(name)
+            self._metrics.count(name, times, door=at, **({label: more} if label else {}))
+        failed = sum(verdict.rules_failed for verdict in verdicts)
+        if failed:
+            self._metrics.count("weir_rule_errors_total", failed)
 
     async def _verdict(
-        self, arrival: Arrival, stood: Stored | Receipt | Mismatch, read_within_s: float
+        self, arrival: Arrival, stood: Receipt | Mismatch, read_within_s: float
     ) -> Verdict:
+        """The answer to what was decided before."""
         if isinstance(stood, Mismatch):
             return Verdict(b"", Outcome.REVIEW, mismatch=True)
         if not is_scored(arrival.event):
             return Verdict(b"", Outcome.ALLOW)
-        if isinstance(stood, Stored):
-            summary = _SUMMARY.decode(stood.body)
-            self._metrics.count("weir_rule_errors_total", summary.rules_failed)
-            return Verdict(stood.body, summary.outcome, degraded=summary.degraded)
         # Only the HTTP door must answer again; the stream's first answer is in Kafka.
         if arrival.door != "http":
             return Verdict(b"", Outcome(stood.outcome), repeated=True)
@@ -279,18 +303,67 @@ async def within(deadline: Deadline, step: Awaitable[T]) -> T:
         raise DeadlineExceeded("the time allowed for this decision is spent") from None
 
 
-def publication(arrival: Arrival, body: bytes) -> Publication:
+class _Stages:
+    """How long each step of one walk took, by the clock of its deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._left_s = deadline.remaining_s()
+        self._spent_s: dict[str, float] = {}
+
+    def end(self, stage: str) -> None:
+        """The step that ends now began where the one before it ended."""
+        left_s = self.deadline.remaining_s()
+        self._spent_s[stage] = self._left_s - left_s
+        self._left_s = left_s
+
+    def count(self, metrics: Metrics) -> None:
+        """Add the steps of a walk that came to its end."""
+        for stage, spent_s in self._spent_s.items():
+            metrics.count("weir_stage_seconds_total", spent_s, stage=stage)
+
+
+def _stood(arrival: Arrival, ours: _Standing | None, stand: Stored | Receipt | Mismatch) -> _Stood:
+    """What stands for an arrival: our bytes, another's that wait to be published, or done."""
+    if not isinstance(stand, Stored):
+        return stand
+    if ours is not None and stand.body == ours.publication.body:
+        return ours
+    if not is_scored(arrival.event):
+        return _Standing(_publication(arrival, stand.body))
+    of = _SUMMARY.decode(stand.body)
+    publication = _publication(arrival, stand.body, of.outcome.value, of.score)
+    return _Standing(publication, of.degraded, of.rules_failed)
+
+
+def _answer(arrival: Arrival, stood: _Standing) -> Verdict:
+    publication = stood.publication
+    if not is_scored(arrival.event):
+        return Verdict(b"", Outcome.ALLOW)
+    return Verdict(
+        publication.body,
+        Outcome(publication.outcome),
+        degraded=stood.degraded,
+        rules_failed=stood.rules_failed,
+    )
+
+
+def _decision(arrival: Arrival, of: Judged) -> _Standing:
+    publication = _publication(arrival, of.body, of.outcome.value, of.score)
+    return _Standing(publication, of.degraded, of.rules_failed)
+
+
+def _publication(
+    arrival: Arrival, body: bytes, outcome: str = "", score: float | None = None
+) -> Publication:
     """Where the bytes of an arrival go: decisions of scored events, else the ledger."""
     event = arrival.event
-    if is_scored(event):
-        summary = _SUMMARY.decode(body)
-        outcome, score, name = summary.outcome.value, summary.score, event.id
-    else:
-        outcome, score, name = "", None, event.account or event.id
+    scored = is_scored(event)
+    name = event.id if scored else event.account or event.id
     return Publication(
         tenant=event.tenant,
         event_key=event_key(event),
-        topic="decisions" if is_scored(event) else "ledger",
+        topic="decisions" if scored else "ledger",
         key=f"{event.tenant}:{name}".encode(),
         body=body,
         outcome=outcome,

@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 import numpy as np
 
-from risk.domain.decision import Decision, Digests, Evidence, LogPosition, Reason, encode_decision
+from risk.domain.decision import (
+    Decision,
+    Degraded,
+    Digests,
+    Evidence,
+    LogPosition,
+    Reason,
+    encode_decision,
+)
 from risk.domain.findings import NO_LISTS, Findings
 from risk.domain.observation import Arrival, Claimed, Lost
+from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
 from risk.policy import Judgement as Ruling
 from risk.policy import Policy, Situation, fall_back, judge
@@ -28,6 +37,16 @@ if TYPE_CHECKING:
 DECISION_VALID_MS: Final = 15 * 60 * 1000
 
 Claim = tuple[Arrival, Claimed | Lost]
+
+
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """The bytes of a decision, and what they say."""
+
+    body: bytes
+    outcome: Outcome
+    score: float | None
+    degraded: tuple[Degraded, ...]
+    rules_failed: int
 
 
 class Contribution(Protocol):
@@ -113,7 +132,7 @@ class Judgement:
     def rates_digest(self) -> str:
         return self.constants.rates_digest
 
-    def judge(self, claims: Sequence[Claim]) -> list[bytes]:
+    def judge(self, claims: Sequence[Claim]) -> list[Judged]:
         """The decision of each claim, in order. One version judges the whole batch."""
         if not claims:
             return []
@@ -127,18 +146,19 @@ class Judgement:
         ]
         words = self._model_reasons(matrix, rulings, versions.scoring)
         return [
-            self._body(claim, score, ruling, words.get(place), versions)
+            self._judged(claim, score, ruling, words.get(place), versions)
             for place, (claim, score, ruling) in enumerate(
                 zip(claims, scores, rulings, strict=True)
             )
         ]
 
-    def fallback(self, arrival: Arrival) -> bytes:
+    def fallback(self, arrival: Arrival) -> Judged:
         """The configured answer without Redis; it is never authoritative."""
         ruling = fall_back(self.versions.policy)
         lost = Lost(LogPosition("", "", 0, 0, 0, 0), ())
         decision = self._decision((arrival, lost), None, ruling, self.versions)
-        return encode_decision(msgspec.structs.replace(decision, authoritative=False))
+        body = encode_decision(msgspec.structs.replace(decision, authoritative=False))
+        return Judged(body, ruling.outcome, None, ruling.degraded, 0)
 
     def _matrix(self, claims: Sequence[Claim]) -> NDArray[np.float64]:
         """(n, features); a payment without features has a row of NaN."""
@@ -188,18 +208,24 @@ class Judgement:
             customer="",
         )
 
-    def _body(
+    def _judged(
         self,
         claim: Claim,
         score: float | None,
         ruling: Ruling,
         words: Reason | None,
         versions: Versions,
-    ) -> bytes:
+    ) -> Judged:
         decision = self._decision(claim, score, ruling, versions)
         if words is not None:
             decision = msgspec.structs.replace(decision, reasons=[*decision.reasons, words])
-        return encode_decision(decision)
+        return Judged(
+            encode_decision(decision),
+            ruling.outcome,
+            score,
+            ruling.degraded,
+            len(ruling.rule_errors),
+        )
 
     def _decision(
         self, claim: Claim, score: float | None, ruling: Ruling, versions: Versions
@@ -231,7 +257,8 @@ class Judgement:
             fingerprint=arrival.fingerprint.hex(),
             door=arrival.door,
             arrived_at=rfc3339(arrival.arrived_at_ms),
-            vector=None if vector is None else _numbers(vector),
+            # NaN is written as null.
+            vector=None if vector is None else vector.tolist(),
             inexact=list(seen.inexact) if isinstance(seen, Claimed) else [],
             positions=list(seen.positions),
             features_lost=seen.position if isinstance(seen, Lost) and seen.positions else None,
@@ -251,11 +278,6 @@ def _situation(claim: Claim, score: float | None, findings: Findings) -> Situati
         findings=findings if has_features else None,
         has_features=has_features,
     )
-
-
-def _numbers(vector: NDArray[np.float64]) -> list[float | None]:
-    """The vector as JSON numbers: shortest text that reads back to the same bits."""
-    return [None if math.isnan(value) else value for value in vector.tolist()]
 
 
 def _plain(value: float) -> str:

@@ -9,10 +9,10 @@ review. Nothing that could not be decided is ever allowed without somebody's exp
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from risk.domain.decision import Degraded, ExpectedCost, Reason, RuleHit
 from risk.domain.errors import BadConfiguration
@@ -72,8 +72,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, gc=False):
     """Everything the policy looks at. None says what could not be had.
 
     ``score`` is calibrated at the reference prevalence (None: no model). ``amount_base`` is
@@ -89,8 +88,7 @@ class Situation:
     has_features: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """The answer and why. ``rule_errors`` are the failed rules, also part of ``rule_hits``.
 
     ``reasons`` name what led to the outcome, the strongest first, each code once.

@@ -8,10 +8,10 @@ never, and the topic gets its authoritative decision.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from features.truth import Standing
 from risk.domain.clock import Clock

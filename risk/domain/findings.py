@@ -25,8 +25,7 @@ class Hit:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True, gc=False):
     """One payment against one rule book, in book order.
 
     ``hits`` and ``failures`` are of live rules inside their rollout and before their expiry.

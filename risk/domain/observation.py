@@ -1,9 +1,16 @@
-"""What passes between the engine and the feature memory (design, section 6)."""
+"""What passes between the engine and the feature memory (design, section 6).
+
+Structs, because one of each is made for every payment: a frozen dataclass takes six times as
+long. They hold no cycles, so the collector need not look at them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
 
 from risk.domain.decision import Door, LogPosition
 from risk.domain.event import AnyEvent
@@ -15,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A decoded event as a door received it.
 
     ``amount_base`` is in minor units of the base currency, None without an exchange rate.
@@ -30,8 +36,7 @@ class Arrival:
     amount_base: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """The event is ours to judge (or somebody's who has not decided yet).
 
     ``vector`` has one float64 per feature in catalogue order (NaN is missing), and is None
@@ -43,15 +48,13 @@ class Claimed:
     inexact: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """Decided, perhaps not yet published: ``body`` must be published and acknowledged."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Decided, published and acknowledged; the bytes are in Kafka at this place."""
 
     outcome: str
@@ -61,15 +64,13 @@ class Receipt:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(msgspec.Struct, frozen=True, gc=False):
     """Another content was claimed under this id before."""
 
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """The claim stands, but the records it may see are gone (FEATURES_LOST)."""
 
     position: LogPosition
@@ -79,8 +80,7 @@ class Lost:
 Observed = Claimed | Stored | Receipt | Mismatch | Lost
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True, dict=True):
     """Bytes to publish for one event. ``key`` is the Kafka key, ``event_key`` the claim's."""
 
     tenant: str
@@ -91,9 +91,13 @@ class Publication:
     outcome: str
     score: float | None
 
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes."""
+        return hashlib.sha256(self.body).digest()
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A publication that Kafka has confirmed."""
 
     publication: Publication

@@ -23,6 +23,7 @@ CounterName = Literal[
     "weir_late_total",
     "weir_rule_errors_total",
     "weir_stale_epochs_total",
+    "weir_stage_seconds_total",
     "weir_recoveries_total",
     "weir_recovery_unreadable_total",
     "weir_sweeper_total",
@@ -45,6 +46,7 @@ DOORS: Final = get_args(Door)
 # Beside what decoding refuses: content that changed, and three failures of the engine.
 DEAD_LETTER_CODES: Final = (*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR")
 OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+STAGES: Final = ("observe", "judge", "decide", "publish", "acknowledge")
 # What answers when the deadline (2 s over HTTP, 30 s on the stream) has passed is another
 # matter than a slow answer, so both deadlines are edges of buckets.
 DECISION_BUCKETS_S: Final = (
@@ -92,6 +94,9 @@ METRICS: Final[dict[str, MetricSpec]] = {
     ),
     "weir_late_total": _counter("Events sent to the late topic."),
     "weir_rule_errors_total": _counter("Rules that failed; an allow became a review."),
+    "weir_stage_seconds_total": _counter(
+        "Time in each step of the engine's walk, waiting included.", stage=STAGES
+    ),
     "weir_stale_epochs_total": _counter("Walks started again after Redis changed its epoch."),
     "weir_recoveries_total": _counter("Recoveries of the feature memory that this process ran."),
     "weir_recovery_unreadable_total": _counter(

@@ -28,7 +28,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._metrics = {name: self._build(name, spec) for name, spec in METRICS.items()}
 
-    def count(self, name: CounterName, amount: int = 1, **labels: str) -> None:
+    def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
         metric = self._at(name, labels)
         assert isinstance(metric, Counter)
@@ -40,11 +40,12 @@ class Metrics:
         assert isinstance(metric, Gauge)
         metric.set(value)
 
-    def observe(self, name: HistogramName, value: float, **labels: str) -> None:
-        """Add one value (seconds, or payments of a batch) to a histogram."""
+    def observe(self, name: HistogramName, value: float, times: int = 1, **labels: str) -> None:
+        """Add a value (seconds, or payments of a batch) to a histogram, ``times`` times."""
         metric = self._at(name, labels)
         assert isinstance(metric, Histogram)
-        metric.observe(value)
+        for _ in range(times):
+            metric.observe(value)
 
     def value(self, name: str, **labels: str) -> float:
         """The present value of a sample (histograms: ``NAME_count``), 0 if it has none."""

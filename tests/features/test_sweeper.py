@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from features.local_truth import LocalPublisher, LocalTruth
 from features.sweeper import Sweeper, Swept

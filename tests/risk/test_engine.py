@@ -270,8 +270,8 @@ async def test_lost_features_are_said_and_go_to_review() -> None:
     seen = (await parts.memory.observe([an_arrival(1)]))[0]
     assert isinstance(seen, Claimed)
     lost = Lost(seen.positions[0], seen.positions)
-    (body,) = parts.judgement.judge([(an_arrival(1), lost)])
-    decision = decode_decision(body)
+    (judged,) = parts.judgement.judge([(an_arrival(1), lost)])
+    decision = decode_decision(judged.body)
     assert decision.outcome is Outcome.REVIEW
     assert "no_features" in decision.degraded
     assert decision.evidence is not None

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
+from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from features.connection import Connection
@@ -254,7 +255,7 @@ class Bench:
                 for name, score in (("A", 0.01), ("B", 0.9), ("H", 0.2))
             },
         )
-        self._arrivals = {"X": payment(1), "Y": replace(payment(3, device="d1"), door="http")}
+        self._arrivals = {"X": payment(1), "Y": replaced(payment(3, device="d1"), door="http")}
         self._held: tuple[Snapshot, int] | None = None
 
     async def start(self, names: str, budget: Budget, forgets: int = 2) -> State:

@@ -1,0 +1,133 @@
+"""Every log of a history in one array of words, so that tails are spans of it and never copied.
+
+Places may come in any order. A log takes the room it needs, doubling; what lies more than
+``KEEP`` places behind its newest one, and that nobody waits for, is dropped as it grows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.proof.arena_kernel import (
+    CLASSES,
+    NOBODY,
+    Entries,
+    Ints,
+    Logs,
+    Places,
+    Rooms,
+    Seen,
+    put,
+    see,
+)  # fmt: skip
+from features.records import RECORD_WORDS
+
+LogName = tuple[str, str, str]
+"""Tenant, kind, identifier."""
+_ROOM: Final = 1 << 16
+_LOGS: Final = 1 << 12
+
+
+class Arena:
+    """The arrays, which grow, and the names of the logs."""
+
+    def __init__(self, cut_ms: int | None, *, clocked: bool = True) -> None:
+        self._whole = cut_ms is None
+        # Without a cut nothing is missing, so no log needs an anchor; nor can it have one where
+        # arrivals are not told by the wall clock.
+        self._cut_ms = NOBODY if cut_ms is None or not clocked else cut_ms
+        self.places = Places(
+            np.empty((_ROOM, RECORD_WORDS), np.uint32),
+            np.zeros(_ROOM, np.uint8),
+            np.zeros(_ROOM, np.int64),
+            np.zeros(_ROOM, np.int64),
+        )
+        self.logs = _new_logs(_LOGS)
+        self._rooms = Rooms(np.full(CLASSES, -1, np.int64), np.zeros(1, np.int64))
+        self._numbers: dict[LogName, int] = {}
+        self._names: list[LogName] = []
+
+    def number(self, tenant: str, kind: str, identifier: str) -> int:
+        """The number of a log, a new one for a new log."""
+        name = (tenant, kind, identifier)
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._numbers[name] = len(self._names)
+            self._names.append(name)
+            if found >= len(self.logs.start):
+                self.logs = _grown_logs(self.logs)
+        return found
+
+    def name(self, number: int) -> LogName:
+        """Tenant, kind and identifier of a log."""
+        return self._names[number]
+
+    @property
+    def log_count(self) -> int:
+        """How many logs were met."""
+        return len(self._names)
+
+    @property
+    def words(self) -> NDArray[np.uint32]:
+        """The words of all places, as the kernel wants them: read-only."""
+        view = self.places.words.view()
+        view.flags.writeable = False
+        return view
+
+    def put(self, words: NDArray[np.uint32], entries: Ints) -> NDArray[np.uint8]:
+        """Put records (n, 9) at their places; rows of ``entries``: log, sequence, state,
+        origin, arrived ms. The result of each: STORED, REPEATED, CONFLICT or DROPPED.
+        """
+        of = Entries(words, entries, np.empty(len(entries), np.uint8))
+        done = 0
+        while True:
+            done = put(self.places, self.logs, self._rooms, of, done, self._cut_ms)
+            if done == len(entries):
+                return of.results
+            self.places = Places(*(_doubled(array) for array in self.places))
+
+    def see(self, asked: Ints) -> Ints:
+        """Rows of ``Seen`` for rows of log, tail_from, sequence and base."""
+        out = np.empty((len(asked), len(Seen._fields)), np.int64)
+        see(self.places, self.logs, asked, self._whole, out)
+        return out
+
+    def pin(self, asked: Ints) -> None:
+        """Keep what these rows of log, tail_from ... look at, and nothing else, for later."""
+        self.logs.pin[:] = NOBODY
+        np.minimum.at(self.logs.pin, asked[:, 0], asked[:, 1])
+
+    def at(self, log: int, sequence: int) -> int:
+        """Where a held sequence stands in the arrays."""
+        return int(self.logs.start[log] + sequence - self.logs.first[log])
+
+
+def _new_logs(count: int) -> Logs:
+    def filled(value: int) -> Ints:
+        return np.full(count, value, np.int64)
+
+    return Logs(
+        start=filled(0),
+        room=filled(-1),
+        first=filled(0),
+        following=filled(0),
+        newest_ms=filled(0),
+        anchor=filled(NOBODY),
+        pin=filled(NOBODY),
+        dropped=np.zeros(count, np.uint8),
+    )
+
+
+def _grown_logs(held: Logs) -> Logs:
+    more = _new_logs(len(held.start))
+    pairs: list[Any] = list(zip(held, more, strict=True))
+    return Logs(*[np.concatenate(pair) for pair in pairs])
+
+
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
+    grown = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown

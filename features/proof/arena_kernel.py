@@ -1,0 +1,277 @@
+"""The compiled half of ``features.proof.arena``: rooms, places and what is known of a tail."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from features.records import HOLE_RECORD, RECORD_WORDS
+from risk.domain.limits import LOG_TTL_S
+
+Ints = NDArray[np.int64]
+
+KEEP: Final = 4096  # places of one log; at least a chunk of history and a tail
+PINNED_MAX: Final = 1 << 20  # places of one log, whoever waits for them
+SMALLEST: Final = 8  # places of the smallest room
+CLASSES: Final = 40
+
+UNKNOWN: Final = 0
+KNOWN: Final = 1
+UNRATED: Final = 2  # its amount is not known, because a table of exchange rates is missing
+TOLD_VOID: Final = 3  # told by a void record only
+
+STORED: Final = 0
+REPEATED: Final = 1
+CONFLICT: Final = 2
+DROPPED: Final = 3
+FULL: Final = 4  # the arrays must grow first
+
+NOBODY: Final = 1 << 62
+_TTL_MS: Final = LOG_TTL_S * 1000
+_HOLE: Final = np.frombuffer(HOLE_RECORD, dtype="<u4")
+
+
+class Places(NamedTuple):
+    """By place: the nine words, whether and how it is known, whence, and when it arrived."""
+
+    words: NDArray[np.uint32]
+    state: NDArray[np.uint8]
+    origin: Ints
+    arrived_ms: Ints
+
+
+class Logs(NamedTuple):
+    """By log: where its room begins and of which class it is, and what it holds.
+
+    It holds sequences ``first`` up to ``following``. ``anchor`` is the lowest sequence that
+    arrived when history was whole. ``pin`` is the lowest that somebody waits for.
+    """
+
+    start: Ints
+    room: Ints  # -1 none yet
+    first: Ints
+    following: Ints
+    newest_ms: Ints
+    anchor: Ints
+    pin: Ints
+    dropped: NDArray[np.uint8]  # places before first were held once
+
+
+class Rooms(NamedTuple):
+    """Free rooms by class, as linked lists through the first origin of each; ``next`` unused."""
+
+    free: Ints
+    next: Ints
+
+
+@njit(cache=True, nogil=True)
+def _class_of(places: int) -> int:
+    room, size = 0, SMALLEST
+    while size < places:
+        size *= 2
+        room += 1
+    return room
+
+
+@njit(cache=True, nogil=True)
+def _take_room(places: Places, rooms: Rooms, room: int) -> int:
+    """Where a free room of a class begins; -1 where the arrays must grow."""
+    size = SMALLEST << room
+    at = int(rooms.free[room])
+    if at >= 0:
+        rooms.free[room] = places.origin[at]
+    else:
+        at = int(rooms.next[0])
+        if at + size > len(places.state):
+            return -1
+        rooms.next[0] = at + size
+    for place in range(at, at + size):
+        places.state[place] = UNKNOWN
+        for word in range(RECORD_WORDS):
+            places.words[place, word] = _HOLE[word]
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _give_room(places: Places, rooms: Rooms, room: int, at: int) -> None:
+    places.origin[at] = rooms.free[room]
+    rooms.free[room] = at
+
+
+@njit(cache=True, nogil=True)
+def _lay_out(
+    places: Places, logs: Logs, rooms: Rooms, log: int, first: int, following: int
+) -> bool:
+    """Move a log to a room for ``first`` up to ``following``; False where arrays must grow."""
+    room = _class_of(following - first + (following - first) // 4)
+    at = _take_room(places, rooms, room)
+    if at < 0:
+        return False
+    if logs.room[log] >= 0:
+        old = logs.start[log]
+        low, high = max(first, logs.first[log]), min(following, logs.following[log])
+        for sequence in range(low, high):
+            source, target = old + sequence - logs.first[log], at + sequence - first
+            places.words[target] = places.words[source]
+            places.state[target] = places.state[source]
+            places.origin[target] = places.origin[source]
+            places.arrived_ms[target] = places.arrived_ms[source]
+        _give_room(places, rooms, logs.room[log], old)
+        if first > logs.first[log]:
+            logs.dropped[log] = 1
+    logs.start[log], logs.room[log], logs.first[log] = at, room, first
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
+    """Redis had forgotten the log, because nothing happened for its whole lifetime."""
+    _give_room(places, rooms, logs.room[log], logs.start[log])
+    logs.room[log] = -1
+    logs.first[log], logs.following[log], logs.dropped[log] = 0, 0, 0
+    logs.anchor[log], logs.newest_ms[log] = NOBODY, 0
+
+
+@njit(cache=True, nogil=True)
+def _same(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> bool:
+    differing = 0
+    for word in range(RECORD_WORDS):
+        differing += one[word] != other[word]
+    return differing == 0
+
+
+@njit(cache=True, nogil=True)
+def _ensure(places: Places, logs: Logs, rooms: Rooms, log: int, sequence: int) -> int:
+    """Make room for a sequence: STORED, or DROPPED where it is too old, or FULL."""
+    if logs.room[log] < 0:
+        first = max(0, sequence - SMALLEST // 2)
+        if not _lay_out(places, logs, rooms, log, first, sequence + 1):
+            return FULL
+        logs.following[log] = sequence
+        return STORED
+    first, following = logs.first[log], logs.following[log]
+    if sequence < first:
+        if logs.dropped[log] or following - sequence > KEEP:
+            logs.dropped[log] = 1
+            return DROPPED
+        lower = max(0, sequence - SMALLEST)
+        return STORED if _lay_out(places, logs, rooms, log, lower, following) else FULL
+    if sequence < first + (SMALLEST << logs.room[log]):
+        return STORED
+    kept = min(max(first, sequence + 1 - KEEP), max(first, logs.pin[log]))
+    if sequence + 1 - kept > PINNED_MAX:
+        kept = sequence + 1 - KEEP
+    return STORED if _lay_out(places, logs, rooms, log, kept, sequence + 1) else FULL
+
+
+class Entries(NamedTuple):
+    """Records to put: words (n, 9), rows (n, 5) of log, sequence, state, origin and arrived ms,
+    and where the result of each goes.
+    """
+
+    words: NDArray[np.uint32]
+    rows: Ints
+    results: NDArray[np.uint8]
+
+
+@njit(cache=True, nogil=True)
+def _put_one(
+    places: Places, logs: Logs, rooms: Rooms, entries: Entries, number: int, cut_ms: int
+) -> int:
+    entry, words = entries.rows[number], entries.words[number]
+    log, sequence, state, arrived_ms = entry[0], entry[1], entry[2], entry[4]
+    told = state != TOLD_VOID
+    if logs.room[log] >= 0 and told and arrived_ms - logs.newest_ms[log] >= _TTL_MS:
+        held = logs.start[log] + sequence - logs.first[log]
+        if sequence < logs.first[log] or (
+            sequence < logs.following[log]
+            and places.state[held] == KNOWN
+            and not _same(places.words[held], words)
+        ):
+            _begin_anew(places, logs, rooms, log)
+    room = _ensure(places, logs, rooms, log, sequence)
+    if room != STORED:
+        return room
+    at = logs.start[log] + sequence - logs.first[log]
+    held_state = places.state[at]
+    if not told:
+        if held_state == UNKNOWN and sequence < logs.following[log]:
+            places.state[at] = TOLD_VOID
+        return STORED
+    logs.following[log] = max(logs.following[log], sequence + 1)
+    logs.newest_ms[log] = max(logs.newest_ms[log], arrived_ms)
+    if arrived_ms >= cut_ms:
+        logs.anchor[log] = min(logs.anchor[log], sequence)
+    if held_state == KNOWN and state == KNOWN:
+        return REPEATED if _same(places.words[at], words) else CONFLICT
+    if held_state in (KNOWN, UNRATED):
+        return REPEATED
+    places.words[at] = words
+    places.state[at] = state
+    places.origin[at] = entry[3]
+    places.arrived_ms[at] = arrived_ms
+    return STORED
+
+
+@njit(cache=True, nogil=True)
+def put(places: Places, logs: Logs, rooms: Rooms, entries: Entries, begin: int, cut_ms: int) -> int:
+    """Put entries from ``begin`` on; returns how far it came (the arrays may have to grow)."""
+    for number in range(begin, len(entries.rows)):
+        result = _put_one(places, logs, rooms, entries, number, cut_ms)
+        if result == FULL:
+            return number
+        entries.results[number] = result
+    return len(entries.rows)
+
+
+class Seen(NamedTuple):
+    """What is known of the tail of one place, in ``see``'s columns."""
+
+    start: int  # of its span in the words
+    stop: int
+    gap: int  # the first sequence at or above the base that is unknown, -1 none
+    below: int  # the same below the base: a hole, unless it is told later
+    cut: int  # the first sequence that history may have lost, -1 none
+    dropped: int  # the first sequence that is not held any more, -1 none
+    unrated: int  # the first sequence whose amount is not known, -1 none
+    void: int  # 1 where ``gap`` was told by a void record
+
+
+@njit(cache=True, nogil=True)
+def see(places: Places, logs: Logs, asked: Ints, whole: bool, out: Ints) -> None:
+    """Look at tails. ``asked`` rows: log, tail_from, sequence, base; ``out`` rows: ``Seen``.
+
+    ``whole`` says that history begins with the first record, so nothing can be cut.
+    """
+    for number in range(len(asked)):
+        log, low, high, base = (
+            asked[number, 0], asked[number, 1], asked[number, 2], asked[number, 3],
+        )  # fmt: skip
+        first = logs.first[log]
+        out[number, 2:7] = -1
+        out[number, 7] = 0
+        start = logs.start[log] - first
+        if logs.room[log] < 0:
+            first, start = high, 0
+        out[number, 0] = start + max(low, min(first, high))
+        out[number, 1] = start + max(low, min(max(logs.following[log], first), high))
+        for sequence in range(low, high):
+            held = first <= sequence < logs.following[log]
+            state = places.state[start + sequence] if held else UNKNOWN
+            if state == KNOWN:
+                continue
+            if state == UNRATED:
+                column = 6
+            elif sequence < first and logs.dropped[log]:
+                column = 5
+            elif not whole and sequence < logs.anchor[log]:
+                column = 4
+            else:
+                column = 2 if sequence >= base else 3
+                if column == 2 and out[number, 2] < 0 and state == TOLD_VOID:
+                    out[number, 7] = 1
+            if out[number, column] < 0:
+                out[number, column] = sequence

@@ -1,0 +1,341 @@
+"""Turns a history into logs, and decisions into tails: everything a vector was made from."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import kernel
+from features.operations import FACTS, SLOTS
+from features.program import catalogue_program
+from features.proof import causes
+from features.proof.arena import Arena
+from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
+from features.proof.causes import Gap
+from features.proof.history import Extent, HistoryRecord
+from features.proof.told import Damaged, ToBase, Told, read_told
+from features.records import RECORD_WORDS, records
+from features.truth import TRUTH_TOPICS, Place, Standing, TruthTopic
+from features.vectors import fact_row
+from risk.domain.decision import Decision
+from risk.domain.event import Payment
+from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS
+
+# A place that a payment saw is waited for this long on the clock of publications: claims that
+# nobody finished are published after seconds, after an outage of every process when it ends.
+WAIT_MS: Final = 60 * 60 * 1000
+# Below its base a place is a hole unless it was published before the epoch began; partitions
+# are read side by side, so it is met after this long at the latest.
+SETTLE_MS: Final = 60 * 1000
+_OFFSET_BITS: Final = 44
+_PARTITION_BITS: Final = 16
+
+
+class Origin(NamedTuple):
+    """Where a record stands."""
+
+    topic: TruthTopic
+    partition: int
+    offset: int
+
+
+def pack_origin(record: HistoryRecord) -> int:
+    """An origin as one integer."""
+    topic = TRUTH_TOPICS.index(record.topic) << _PARTITION_BITS | record.partition
+    return topic << _OFFSET_BITS | record.offset
+
+
+def unpack_origin(packed: int) -> Origin:
+    """The inverse of ``pack_origin``."""
+    place = packed >> _OFFSET_BITS
+    topic = TRUTH_TOPICS[place >> _PARTITION_BITS]
+    partition = place & ((1 << _PARTITION_BITS) - 1)
+    return Origin(topic, partition, packed & ((1 << _OFFSET_BITS) - 1))
+
+
+class Asked(NamedTuple):
+    """One place of a payment, as numbers."""
+
+    log: int
+    tail_from: int
+    sequence: int
+    base: int
+    slot: int
+    incarnation: int
+
+
+class Item(NamedTuple):
+    """A decision whose vector is to be made again."""
+
+    told: Told
+    decision: Decision
+    asked: tuple[Asked, ...]
+    published_ms: int
+    origin: int
+
+    @property
+    def place(self) -> Origin:
+        """Where the decision stands."""
+        return unpack_origin(self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decisions whose tails are whole, in no order, and those whose tails never will be.
+
+    ``spans`` (n, slots, 3) point into the arena until the next chunk is taken.
+    ``outside`` are places of ``ready`` whose oldest records history does not hold: none of
+    them is young enough for a feature, but the flags of inexactness may depend on them.
+    """
+
+    ready: list[Item]
+    spans: Ints
+    outside: frozenset[int]
+    unprovable: list[tuple[Item, str, Gap | None]]
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a record of the topics itself."""
+
+    origin: Origin
+    reason: str
+
+
+class Missing(NamedTuple):
+    """Offsets ``first`` to ``last`` that a partition should have and history does not."""
+
+    topic: TruthTopic
+    partition: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was met on the way."""
+
+    records: int = 0
+    void: int = 0
+    fallbacks: int = 0
+    repeated: int = 0
+    damaged: list[Trouble] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+
+Wanted = Callable[[Told], bool]
+
+
+class Rebuilder:
+    """Takes the chunks of one history in their order. ``wanted`` chooses the decisions."""
+
+    def __init__(self, extent: Extent, to_base: ToBase, wanted: Wanted) -> None:
+        self.extent = extent
+        self.arena = Arena(extent.cut_ms, clocked=extent.clocked)
+        self.tally = Tally()
+        self._to_base = to_base
+        self._wanted = wanted
+        self._standing = {span.place: Standing(span.epoch) for span in extent.spans}
+        self._following = {span.place: span.first for span in extent.spans}
+        self._waiting: list[Item] = []
+        self._now_ms = 0
+        self._epoch = 0
+
+    def take(self, chunk: Sequence[HistoryRecord]) -> Batch:
+        """Put what ``chunk`` tells at its places; the decisions that can be judged now."""
+        told: list[tuple[HistoryRecord, Told, bool]] = []
+        for record in chunk:
+            stands = self._admits(record)
+            if stands is None:
+                continue
+            try:
+                found = read_told(record, self._to_base)
+            except Damaged as error:
+                self._trouble(record, str(error))
+                continue
+            if found is None:
+                self.tally.fallbacks += 1
+            else:
+                told.append((record, found, stands))
+        return self._resolve(self._waiting + self._place(told), ended=False)
+
+    def finish(self) -> Batch:
+        """The decisions that still wait for something, now that nothing more comes."""
+        for span in self.extent.spans:
+            following = self._following[span.place]
+            if following < span.end:
+                self.tally.missing.append(Missing(*span.place, following, span.end - 1))
+        return self._resolve(self._waiting, ended=True)
+
+    def vectors(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Vectors and flags of inexactness, both (n, F), of the ready decisions of ``batch``.
+
+        The kernel, its program and the facts are those of ``features.vectors``.
+        """
+        program = catalogue_program()
+        rows = [_row(item) for item in batch.ready]
+        facts = np.array(rows, np.int64).reshape(len(rows), len(FACTS))
+        return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts))
+
+    def _admits(self, record: HistoryRecord) -> bool | None:
+        """Whether ``record`` stands; None for markers, and for what was read before."""
+        place = Place(record.topic, record.partition)
+        expected = self._following[place]
+        if record.offset < expected:
+            return None
+        if record.offset > expected:
+            self.tally.missing.append(Missing(*place, expected, record.offset - 1))
+        self._following[place] = record.offset + 1
+        self._now_ms = max(self._now_ms, record.timestamp_ms)
+        self._epoch = max(self._epoch, record.epoch)
+        stands = self._standing[place].admits(record.truth)
+        if record.marker:
+            return None
+        self.tally.records += 1
+        self.tally.void += not stands
+        return stands
+
+    def _place(self, told: list[tuple[HistoryRecord, Told, bool]]) -> list[Item]:
+        """Put records into the arena; the decisions among them that are wanted."""
+        number = self.arena.number
+        items: list[Item] = []
+        words: list[bytes] = []
+        entries: list[tuple[int, int, int, int, int]] = []
+        for record, one, stands in told:
+            tenant, origin = one.event.tenant, pack_origin(record)
+            state = TOLD_VOID if not stands else UNRATED if one.unrated else KNOWN
+            asked = tuple(
+                [
+                    Asked(
+                        number(tenant, at.kind, at.identifier),
+                        at.tail_from,
+                        at.sequence,
+                        at.base,
+                        SLOTS[at.kind],
+                        at.incarnation,
+                    )
+                    for at in one.positions
+                ]
+            )
+            words += [left for _, _, left in records(one.event, one.facts)]
+            entries += [(at.log, at.sequence, state, origin, one.arrived_at_ms) for at in asked]
+            if stands and one.decision is not None and self._wanted(one):
+                items.append(Item(one, one.decision, asked, record.timestamp_ms, origin))
+        if entries:
+            self._put(words, entries)
+        return items
+
+    def _put(self, words: list[bytes], entries: list[tuple[int, int, int, int, int]]) -> None:
+        rows = np.array(entries, np.int64)
+        left = np.frombuffer(b"".join(words), dtype="<u4").reshape(-1, RECORD_WORDS)
+        results = self.arena.put(left, rows)
+        self.tally.repeated += int(np.count_nonzero(results == REPEATED))
+        for at in np.flatnonzero(results == CONFLICT):
+            log, sequence, _, origin, _ = entries[at]
+            held = unpack_origin(int(self.arena.places.origin[self.arena.at(log, sequence)]))
+            reason = (
+                f"sequence {sequence} of its log {self.arena.name(log)} is told otherwise"
+                f" at {held.topic}:{held.partition}@{held.offset}"
+            )
+            self.tally.damaged.append(Trouble(unpack_origin(origin), reason))
+
+    def _resolve(self, items: list[Item], *, ended: bool) -> Batch:
+        """Judge which tails are whole; the others wait on, unless that has no end."""
+        waited = bool(self._waiting)
+        self._waiting = []
+        flat = [at for item in items for at in item.asked]
+        owner = np.repeat(np.arange(len(items)), [len(item.asked) for item in items])
+        asked = np.array(flat, np.int64).reshape(len(flat), len(Asked._fields))
+        seen = self.arena.see(asked)
+        spans = np.full((len(items), len(SLOTS), 3), (-1, -1, 0), np.int64)
+        spans[owner, asked[:, 4], 0] = seen[:, 0]
+        spans[owner, asked[:, 4], 1] = seen[:, 1]
+        spans[owner, asked[:, 4], 2] = asked[:, 1] > 0
+        ready = np.ones(len(items), bool)
+        outside: set[int] = set()
+        unprovable: list[tuple[Item, str, Gap | None]] = []
+        doubtful: dict[int, list[int]] = defaultdict(list)
+        for row in np.flatnonzero((seen[:, 2:7] >= 0).any(axis=1)):
+            doubtful[int(owner[row])].append(int(row))
+        for place, rows in doubtful.items():
+            item = items[place]
+            of = [(asked[row].tolist(), seen[row].tolist()) for row in rows]
+            verdict = self._verdict(item, of, ended=ended)
+            ready[place] = verdict is None
+            if verdict is None:
+                outside |= {place} if any(found[4] >= 0 for _, found in of) else set()
+            elif verdict[0] == _WAIT:
+                self._waiting.append(item)
+            else:
+                unprovable.append((item, *verdict))
+        if waited or self._waiting:
+            flat = [at for item in self._waiting for at in item.asked]
+            self.arena.pin(np.array(flat, np.int64).reshape(len(flat), len(Asked._fields)))
+        chosen = np.flatnonzero(ready)
+        new_place = {int(old): new for new, old in enumerate(chosen)}
+        return Batch(
+            [items[place] for place in chosen],
+            spans[chosen],
+            frozenset(new_place[place] for place in outside),
+            unprovable,
+        )
+
+    def _verdict(
+        self, item: Item, rows: list[tuple[list[int], list[int]]], *, ended: bool
+    ) -> tuple[str, Gap | None] | None:
+        """A cause, or _WAIT, or None where the vector can be made from what is there."""
+        waited_ms = self._now_ms - item.published_ms
+        waits = False
+        for asked, (_, _, gap, below, cut, dropped, unrated, void) in rows:
+            if dropped >= 0:
+                return causes.TOO_LATE, self._gap(asked, dropped)
+            if unrated >= 0:
+                return causes.RATES_UNKNOWN, self._gap(asked, unrated)
+            if cut >= 0 and not self._too_old(item):
+                return causes.RETENTION, self._gap(asked, cut)
+            if gap >= 0:
+                over = waited_ms > WAIT_MS or (ended and asked[5] < self._epoch)
+                if over:
+                    return (causes.VOID if void else causes.HOLE), self._gap(asked, gap)
+                if ended:
+                    return causes.PENDING, self._gap(asked, gap)
+                waits = True
+            waits = waits or (below >= 0 and not ended and waited_ms <= SETTLE_MS)
+        return (_WAIT, None) if waits else None
+
+    def _too_old(self, item: Item) -> bool:
+        """Whether what is cut off is older than any feature of ``item`` looks back.
+
+        A record happened at most FUTURE_MS_MAX after it arrived, where the wall clock is the
+        clock; and it was published after that.
+        """
+        cut_ms = self.extent.cut_ms
+        if cut_ms is None or not self.extent.clocked:
+            return False
+        return item.told.facts.time_ms - HORIZON_MS >= cut_ms + FUTURE_MS_MAX
+
+    def _gap(self, asked: list[int], sequence: int) -> Gap:
+        _, kind, identifier = self.arena.name(asked[0])
+        return Gap(kind, identifier, sequence, asked[3], asked[5])
+
+    def _trouble(self, record: HistoryRecord, reason: str) -> None:
+        origin = Origin(record.topic, record.partition, record.offset)
+        self.tally.damaged.append(Trouble(origin, reason))
+
+
+_WAIT: Final = "WAIT"
+
+
+def _row(item: Item) -> tuple[int, ...]:
+    event = item.told.event
+    assert isinstance(event, Payment)  # told.py has refused any other
+    return fact_row(event, item.told.facts)
+
+
+def counted(unprovable: Sequence[tuple[Item, str, Gap | None]]) -> Counter[str]:
+    """How many there are of each cause."""
+    return Counter(cause for _, cause, _ in unprovable)
