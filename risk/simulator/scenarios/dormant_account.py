@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from risk.domain.times import to_ms
 from risk.simulator.label_laws import LabelLaw, Way
 from risk.simulator.merchants import minor_of
-from risk.simulator.population import Account
+from risk.simulator.population import DAY_MS, Account
 from risk.simulator.scenarios.moves import (
     add_beneficiary,
     any_place,
@@ -55,8 +56,10 @@ class DormantAccount:
     )  # fmt: skip
 
     weight: float = parameter(0.015, "weight", "How often an episode is of this scenario.")
-    silent_days_min: float = parameter(200.0, "days", "Least age, if from before the world.", 60)
-    silent_days_max: float = parameter(2_500.0, "days", "Greatest age of such an account.", 60)
+    silent_days_min: float = parameter(200.0, "days", "Least age of the account.", 60)
+    silent_days_max: float = parameter(
+        2_500.0, "days", "Greatest age, if from before the world.", 60
+    )
     abroad_share: float = parameter(0.4, "share", "Thieves who sit in any country at all.")
     guesses_max: int = parameter(3, "logins", "Most failed logins before the one that works.")
     reset_share: float = parameter(0.7, "share", "Thieves who reset the password.")
@@ -103,10 +106,11 @@ class DormantAccount:
         script.fraud(self.name, self.labels, attempts)
 
     def _account(self, script: Script, at_ms: int) -> Account:
-        """One that has fallen silent in this world, or where there is none one from before it."""
+        """One that fell silent in this world; where none is found, one from before it."""
         rng, population = script.rng, script.population
+        oldest_ms = at_ms - self.silent_days_min * DAY_MS
         account = population.dormant(rng)
-        if account is not None:
+        if account is not None and to_ms(account.opened_at) < oldest_ms:
             population.roster.wake(account.number)
             return account
         silent_days = rng.uniform(self.silent_days_min, self.silent_days_max)
