@@ -16,7 +16,8 @@ from risk.domain.errors import AlreadyRunning, BadBook, BadConfiguration, Invali
 # inside its functions, so that every command starts fast.
 COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
-    *("keys", "payments", "models", "features", "rules", "contracts", "simulate", "archive", "bench"),
+    *("keys", "payments", "models", "features", "rules", "contracts"),
+    *("simulate", "archive", "bench"),
 )
 FAILED, BAD_INPUT, IN_USE = 1, 2, 3
 

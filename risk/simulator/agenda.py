@@ -4,31 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Final
 
 from risk.domain.event import AnyEvent
 
-TRUTH_MAX: Final = (
-    200_000  # frauds remembered; the oldest are forgotten, so live traffic may run on
-)
+TRUTH_MAX: Final = 200_000  # frauds remembered, so that live traffic may run on
+_LOOKED_AT: Final = 100
 
 
 class Truth:
-    """Which payments are fraud, and by which scenario. Never part of an event."""
+    """Which payments are fraud, and by which scenario. Never part of an event.
+
+    Of more than ``TRUTH_MAX`` frauds the oldest are forgotten, those to come never.
+    """
 
     def __init__(self) -> None:
-        self._marked: dict[str, tuple[str, int]] = {}
+        self._marked: dict[str, tuple[str, int, int]] = {}
         self._episode = 0
+        self._now_ms = 0
 
-    def begin_episode(self) -> None:
+    def begin_episode(self, now_ms: int) -> None:
         """What is marked from now on belongs together, until the next episode begins."""
         self._episode += 1
+        self._now_ms = now_ms
 
-    def mark(self, payment_id: str, scenario: str) -> None:
-        """Say that ``payment_id`` is fraud."""
+    def mark(self, payment_id: str, scenario: str, at_ms: int = 0) -> None:
+        """Say that ``payment_id``, which happens at ``at_ms``, is fraud."""
         if len(self._marked) >= TRUTH_MAX:
-            del self._marked[next(iter(self._marked))]
-        self._marked[payment_id] = (scenario, self._episode)
+            self._forget()
+        self._marked[payment_id] = (scenario, self._episode, at_ms)
+
+    def _forget(self) -> None:
+        for payment_id in list(islice(self._marked, _LOOKED_AT)):
+            marked = self._marked.pop(payment_id)
+            if marked[2] <= self._now_ms:
+                return
+            self._marked[payment_id] = marked  # still to come: as if it were new
 
     def scenario(self, payment_id: str) -> str | None:
         """The scenario that made the payment; None where it is honest."""

@@ -44,7 +44,7 @@ class Cast:
             scenario = SCENARIOS[
                 bisect_right(_SCENARIO_CHOICES, script.rng.random() * _SCENARIO_CHOICES[-1])
             ]
-            script.truth.begin_episode()
+            script.truth.begin_episode(at_ms)
             scenario.play(script, at_ms)
             count = script.payments - before
             # The next wait is as long, on average, as what was just spent: the share comes out

@@ -24,7 +24,13 @@ from risk.simulator.population import DAY_MS, Account, Population
 
 HOUR_MS: Final = 3_600_000
 HONEST_DECLINES: Final = 0.025
-_HONEST_REASONS = ("insufficient_funds", "wrong_pin", "limit_exceeded", "issuer_unavailable")
+_REASONS_IN_SHOPS: Final[tuple[str, ...]] = (
+    "insufficient_funds", "wrong_pin", "limit_exceeded", "issuer_unavailable",
+)  # fmt: skip
+_REASONS_ONLINE: Final[tuple[str, ...]] = (
+    "insufficient_funds", "invalid_cvv", "limit_exceeded", "issuer_unavailable", "expired_card",
+)  # fmt: skip
+_REASONS_WITHOUT_CARD: Final[tuple[str, ...]] = ("insufficient_funds", "limit_exceeded")
 
 
 class Attempt(NamedTuple):
@@ -110,7 +116,11 @@ class Script:
         known_ms = at_ms + 150 + int(900 * rng.random())
         chance = rng.random()
         if chance < HONEST_DECLINES:
-            self._outcome(payment, known_ms, _HONEST_REASONS[int(4 * rng.random() ** 1.5)])
+            reasons = _REASONS_ONLINE if payment.lat is None else _REASONS_IN_SHOPS
+            if payment.card is None:
+                reasons = _REASONS_WITHOUT_CARD
+            reason = reasons[int(len(reasons) * rng.random() ** 1.5)]
+            self._outcome(payment, known_ms, reason)
             return False
         self._outcome(payment, known_ms, None)
         mcc = payment.mcc
@@ -134,7 +144,7 @@ class Script:
         for payment, decline in attempts:
             at_ms = payment.occurred_at_ms
             self.payments += 1
-            self.truth.mark(payment.id, scenario)
+            self.truth.mark(payment.id, scenario, at_ms)
             self.agenda.add(at_ms, payment)
             self._outcome(payment, at_ms + 150 + int(900 * rng.random()), decline)
         notice = law.draw(rng)

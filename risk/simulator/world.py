@@ -31,13 +31,15 @@ class World:
         """Events of ``days`` days in event-time order, from the start each time it is called.
 
         Labels and refunds that would come after the end are not known yet and are left out.
-        ``truth`` fills while events are taken.
+        ``truth`` belongs to the latest call, and fills while its events are taken.
         """
         script = new_script(self.seed, self.accounts, self.start_ms)
         self.truth = script.truth
+        return self._play(script, self.start_ms + int(days * DAY_MS))
+
+    def _play(self, script: Script, end_ms: int) -> Iterator[AnyEvent]:
         agenda = script.agenda
         cast = Cast(script, self.start_ms)
-        end_ms = self.start_ms + int(days * DAY_MS)
         next_ms = float(self.start_ms)
         while True:
             until_ms = min(int(next_ms), end_ms)

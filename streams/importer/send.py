@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from risk.domain.clock import Clock
+from risk.domain.decoding import encode_event
 from risk.domain.errors import BadConfiguration, Unavailable
-from risk.domain.event import is_scored
+from risk.domain.event import AnyEvent, is_scored
 from streams.admin import ensure_topics
-from streams.importer.dataset import Manifest, read_manifest
+from streams.importer.dataset import Manifest, read_manifest, sort_ms
 from streams.importer.merge import Timed, ordered
 from streams.paced import destination
 from streams.topics import LIVE_WORLD, Topics
@@ -83,15 +84,10 @@ async def send_dataset(
             "--world live: a data set is history, give it a world of its own (--world NAME)"
         )
     manifest = sendable(folder)
-    topics = Topics(world)
-    await ensure_topics(bootstrap, topics)
-    sender = _Sender(bootstrap, topics, clock, on_payment)
+    sender = _Sender(bootstrap, Topics(world), clock, on_payment)
     started_s = clock.monotonic_s()
     events = ordered(folder, manifest)
-    try:
-        await sender.run(events, speed, lambda sent: progress and progress(sent, manifest.events))
-    except (KafkaError, OSError) as error:
-        raise Unavailable("kafka", f"{type(error).__name__}: {error}") from error
+    await sender.send(events, speed, lambda sent: progress and progress(sent, manifest.events))
     seconds = max(clock.monotonic_s() - started_s, 1e-9)
     return SendReport(
         dataset=manifest.name,
@@ -103,6 +99,24 @@ async def send_dataset(
         first_ms=manifest.first_ms,
         last_ms=manifest.last_ms,
     )
+
+
+async def send_events(
+    events: Iterable[AnyEvent], world: str, bootstrap: str, clock: Clock
+) -> tuple[int, int]:
+    """Send ``events``, which are in event-time order, as fast as the broker takes them.
+
+    The rules are those of ``send_dataset``. Returns how many were sent, and how many the broker
+    refused for their size.
+    """
+    if world == LIVE_WORLD:
+        raise BadConfiguration(
+            "--world live: these events are history, give them a world of their own (--world NAME)"
+        )
+    sender = _Sender(bootstrap, Topics(world), clock, lambda _payment_id: None)
+    timed = (Timed(sort_ms(event), encode_event(event), event) for event in events)
+    await sender.send(timed, None, lambda _sent: None)
+    return sender.events, sender.rejected
 
 
 class _Sender:
@@ -119,7 +133,17 @@ class _Sender:
         self.events = 0
         self.rejected = 0
 
-    async def run(
+    async def send(
+        self, events: Iterable[Timed], speed: float | None, shown: Callable[[int], object]
+    ) -> None:
+        """Make the topics where they are missing, and send; Unavailable where Kafka is."""
+        await ensure_topics(self._bootstrap, self._topics)
+        try:
+            await self._run(events, speed, shown)
+        except (KafkaError, OSError) as error:
+            raise Unavailable("kafka", f"{type(error).__name__}: {error}") from error
+
+    async def _run(
         self, events: Iterable[Timed], speed: float | None, shown: Callable[[int], object]
     ) -> None:
         producer = AIOKafkaProducer(
