@@ -45,12 +45,12 @@ def any_place(rng: Random) -> Place:
 
 def outsider(script: Script, at_ms: int, age_days: float, kyc_level: int) -> Account:
     """An account that does nothing else in this world, ``age_days`` old at ``at_ms``."""
-    number = script.number()
     rng = script.rng
+    account_id = name("acc", script.seed, number := script.number(), 11)
     template = script.population.anyone(rng)
     return replace(
         template,
-        id=name("acc", script.seed, number, 11),
+        id=account_id,
         cards=(name("card", script.seed, number, 11),),
         device=script.new_device(),
         ip=address(template.place, rng),
@@ -59,8 +59,13 @@ def outsider(script: Script, at_ms: int, age_days: float, kyc_level: int) -> Acc
         kyc_level=kyc_level,
         beneficiaries=[],
         friends=[],
-        payee=name("ben", script.seed, number, 11),
+        payee=payee_of_outsider(account_id),
     )
+
+
+def payee_of_outsider(account_id: str) -> str:
+    """The name under which others pay an account that ``outsider`` made."""
+    return f"ben_{account_id.removeprefix('acc_')}"
 
 
 def mule(script: Script) -> str:
