@@ -48,15 +48,23 @@ def truth_file(path: Path) -> Path | None:
 def writing(path: Path) -> Iterator[Writer]:
     """A writer of the kind that the suffix of ``path`` names.
 
-    It writes beside ``path``; the files get their names when the block ends well, and are
-    removed when it does not. Lines of JSON are canonical events, one a line, and the truth is a
-    file of its own: a line ``{payment_id, scenario, episode}`` for each fraud.
+    Lines of JSON are canonical events, one a line, and the truth is a file of its own: a line
+    ``{payment_id, scenario, episode}`` for each fraud.
+    """
+    with replacing(path) as parts, ExitStack() as stack:
+        yield _open(path, parts, stack)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[list[Path]]:
+    """Where to write the files of ``path``: beside them.
+
+    They get their names when the block ends well, and are removed when it does not.
     """
     files = _files(path)
     parts = [file.with_name(f".{file.name}.{os.getpid()}.part") for file in files]
     try:
-        with ExitStack() as stack:
-            yield _open(path, parts, stack)
+        yield parts
         for part, file in zip(reversed(parts), reversed(files), strict=True):
             part.replace(file)
     finally:

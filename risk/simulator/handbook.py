@@ -11,7 +11,17 @@ import numpy as np
 
 from risk.domain.event import AnyEvent, Label, Payment
 from risk.domain.times import from_ms
-from risk.simulator.handbook_law import DAY_MS, SCENARIOS, SQUARE, Ints, Law, Places, Table, draw
+from risk.simulator.handbook_law import (
+    DAY_MS,
+    SCENARIOS,
+    SQUARE,
+    Floats,
+    Ints,
+    Law,
+    Places,
+    Table,
+    draw,
+)
 from risk.simulator.numbers import mix
 
 START_MS: Final = 1_522_540_800_000  # 2018-04-01T00:00:00Z
@@ -20,6 +30,8 @@ CUSTOMERS: Final = 5_000
 TERMINALS: Final = 10_000
 LABEL_DELAY_MS: Final = 7 * DAY_MS
 CURRENCY: Final = "EUR"
+CHANNEL: Final = "pos_chip"
+LABEL: Final = "fraud_report"
 _BLOCK = 16_384
 _NUMBER = re.compile("[0-9a-f]{8}")
 
@@ -27,7 +39,7 @@ _NUMBER = re.compile("[0-9a-f]{8}")
 class HandbookWorld:
     """The world of ``seed`` and its sizes; drawn once, when first asked for.
 
-    Raises ValueError for a negative seed, or sizes too small to draw from.
+    Raises ValueError for a negative seed, or sizes too small or too large to draw.
     """
 
     def __init__(
@@ -70,6 +82,10 @@ class HandbookWorld:
         """
         return f"pay_{self._run}{number:08x}"
 
+    def label_id(self, number: int) -> str:
+        """The id of the fraud report about payment ``number``."""
+        return f"lab_{self._run}{number:08x}"
+
     def account_id(self, customer: int) -> str:
         """The account of ``customer``, who has one."""
         return f"cus_{self._run}{customer:04x}"
@@ -88,6 +104,10 @@ class HandbookWorld:
         The law knows no merchants, and memory keeps reputation by merchant.
         """
         return f"mer_{self._run}{terminal:04x}"
+
+    def degrees(self) -> Floats:
+        """Longitude and latitude of the terminals, (T, 2): the square is one degree wide."""
+        return np.round(self.places().terminals / SQUARE, 5)
 
     def events(self) -> Iterator[AnyEvent]:
         """Payments, and a fraud report 7 days after each fraud, in time order.
@@ -109,7 +129,7 @@ class HandbookWorld:
         cards = [self.card_id(customer) for customer in range(self.law.customers)]
         terminals = [self.terminal_id(terminal) for terminal in range(self.law.terminals)]
         merchants = [self.merchant_id(terminal) for terminal in range(self.law.terminals)]
-        degrees = np.round(self.places().terminals / SQUARE, 5).tolist()
+        degrees = self.degrees().tolist()
         for start in range(0, len(table), _BLOCK):
             rows = slice(start, start + _BLOCK)
             columns = zip(
@@ -123,7 +143,7 @@ class HandbookWorld:
                     id=f"pay_{run}{number:08x}", occurred_at=from_ms(at_ms),
                     account=accounts[customer], card=cards[customer],
                     merchant=merchants[terminal], terminal=terminals[terminal],
-                    amount_minor=amount_minor, currency=CURRENCY, channel="pos_chip",
+                    amount_minor=amount_minor, currency=CURRENCY, channel=CHANNEL,
                     lat=lat, lon=lon,
                 )  # fmt: skip
 
@@ -133,8 +153,8 @@ class HandbookWorld:
             customer, terminal = int(table.customer[number]), int(table.terminal[number])
             moment = from_ms(at_ms)
             yield Label(
-                id=f"lab_{self._run}{number:08x}", occurred_at=moment, known_at=moment,
-                payment_id=self.payment_id(number), label="fraud_report",
+                id=self.label_id(number), occurred_at=moment, known_at=moment,
+                payment_id=self.payment_id(number), label=LABEL,
                 account=self.account_id(customer), card=self.card_id(customer),
                 merchant=self.merchant_id(terminal),
             )  # fmt: skip

@@ -29,6 +29,9 @@ LEAK_PART, LEAK_FACTOR = 3, 5  # one payment of three, five times its amount
 LARGE, TERMINAL, LEAK = 1, 2, 3
 SCENARIOS: Final = ("large_amount", "bad_terminal", "leaked_customer")  # codes 1, 2, 3
 
+CUSTOMER_DAYS_MAX: Final = 10_000_000  # about 20 million payments, and 2 GB while they are drawn
+PAIRS_MAX: Final = 5_000_000_000  # of a customer and a terminal; 1 in 130 is in reach
+
 _ROWS = 256  # customers whose distances are taken at once
 
 Ints = NDArray[np.int64]
@@ -37,7 +40,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """The sizes of a world. Raises ValueError where they are too small to draw from."""
+    """The sizes of a world. Raises ValueError where they are too small or too large to draw."""
 
     start_ms: int
     days: int
@@ -51,6 +54,16 @@ class Law:
             raise ValueError(
                 f"a Handbook world has at least {LEAKS_A_DAY} customers"
                 f" and {BAD_TERMINALS_A_DAY} terminals"
+            )
+        if self.customers * self.days > CUSTOMER_DAYS_MAX:
+            raise ValueError(
+                f"a Handbook world is drawn in memory: customers times days are at most"
+                f" {CUSTOMER_DAYS_MAX:,}, not {self.customers * self.days:,}"
+            )
+        if self.customers * self.terminals > PAIRS_MAX:
+            raise ValueError(
+                f"a Handbook world is drawn in memory: customers times terminals are at most"
+                f" {PAIRS_MAX:,}, not {self.customers * self.terminals:,}"
             )
 
 

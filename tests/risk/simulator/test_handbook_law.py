@@ -184,9 +184,11 @@ def test_nobody_near_a_terminal_pays_nothing() -> None:
         (START_MS, 0, 10, 10, "at least 1 day"),
         (START_MS, 5, 2, 10, "3 customers"),
         (START_MS, 5, 10, 1, "2 terminals"),
+        (START_MS, 200, 50_001, 10, "times days are at most 10,000,000, not 10,000,200"),
+        (START_MS, 1, 500_001, 10_000, "times terminals are at most"),
     ],
 )
-def test_worlds_too_small_are_refused(
+def test_worlds_too_small_or_too_large_are_refused(
     start_ms: int, days: int, customers: int, terminals: int, says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
