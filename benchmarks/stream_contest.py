@@ -1,0 +1,193 @@
+"""The contestants of the stream benchmark: how each is started and what is measured of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from benchmarks.common import ROOT
+from benchmarks.common_parts import Parts, cpu_s
+from benchmarks.stream_answers import Answers, read_answers
+from benchmarks.stream_measure import (
+    Contestant,
+    Look,
+    Probe,
+    Steady,
+    TopicEnd,
+    Window,
+    by_file,
+    measure,
+    stage_seconds,
+)
+from benchmarks.stream_scene import Scene, send_all, set_fsync
+from risk.domain.clock import SystemClock
+from risk.local import ports
+from risk.local.process import Child, Command, log_tail
+from risk.local.services import service_environment, start_service
+
+PARTITIONS: Final = 8
+READY_S: Final = 90.0
+STAGE: Final = "stage."
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one contestant did in one round; ``answers`` are Weir's decisions, read back."""
+
+    steady: Steady
+    workers: int = 1
+    answers: Answers = field(default_factory=Answers)
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of all its processes for each event."""
+        return round(sum(self.steady.us(f"worker-{slot}") for slot in range(self.workers)), 1)
+
+    @property
+    def stages_us(self) -> dict[str, float]:
+        """Time in each stage for each decision, waiting included; of all workers together."""
+        names = [name for name in self.steady.used_s if name.startswith(STAGE)]
+        return {name.removeprefix(STAGE): self.steady.us(name) for name in names}
+
+
+class Contest:
+    """Runs one contestant at a time on a scene."""
+
+    def __init__(self, parts: Parts, seconds: float, model: Path, quix: Path | None) -> None:
+        """``model`` is LightGBM's text; ``quix`` the Python that has Quix Streams."""
+        self._parts = parts
+        self._seconds = seconds
+        self._model = model
+        self._quix = quix
+        self._clock = SystemClock()
+        self._folder = parts.settings.state / "contest"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self, name: str, scene: Scene, workers: int = 1) -> Found:
+        """Measure ``name``: noop, send, quix, usual or weir. Raises Unavailable.
+
+        The payments of ``scene`` must be in the topic; with several workers they must not:
+        they are sent when all partitions have their worker.
+        """
+        set_fsync(self._parts.redis.url, "everysec" if name == "usual" else "always")
+        if name == "weir":
+            return asyncio.run(self._weir(scene, workers))
+        return Found(asyncio.run(self._other(name, scene)))
+
+    async def _weir(self, scene: Scene, workers: int) -> Found:
+        decisions = scene.topics.decisions
+        with running_workers(scene, workers) as (children, pages):
+            pids = {f"worker-{slot}": child.pid for slot, child in enumerate(children)}
+            async with TopicEnd(scene.settings.kafka, decisions, PARTITIONS, self._clock) as end:
+                if workers > 1:
+                    await asyncio.to_thread(wait_ready, scene, children)
+                    await send_all(scene)
+                watched = Contestant(end.look, self._probe(pids, pages), ended(children))
+                steady = await measure(watched, self._window(scene), self._clock)
+        return Found(steady, workers, await read_answers(scene, PARTITIONS))
+
+    async def _other(self, name: str, scene: Scene) -> Steady:
+        group = f"{scene.topics.world}-{name}"
+        output = f"bench.{group}"
+        kafka = scene.settings.kafka
+        await make_topic(kafka, output)
+        child = Child.start(self._command(name, scene, group, output))
+        try:
+            async with TopicEnd(kafka, output, PARTITIONS, self._clock) as end:
+                silent = name in ("noop", "quix")
+                look: Look = by_file(self._folder / f"{group}.count") if silent else end.look
+                watched = Contestant(look, self._probe({"worker-0": child.pid}), ended([child]))
+                return await measure(watched, self._window(scene), self._clock)
+        finally:
+            # Its group is never used again, so nobody waits for it to leave.
+            child.kill()
+
+    def _command(self, name: str, scene: Scene, group: str, output: str) -> Command:
+        kafka, topic = scene.settings.kafka, scene.topics.events
+        options = ["--kafka", kafka, "--topic", topic, "--group", group]
+        options += ["--folder", str(self._folder)]
+        if name == "quix":
+            program = [str(self._quix), str(ROOT / "benchmarks" / "rivals" / "quix.py")]
+        else:
+            program = [sys.executable, "-m", "benchmarks.stream_agents", name]
+            options += ["--output", output, "--model", str(self._model)]
+        environment = service_environment(scene.settings) | {"PYTHONPATH": str(ROOT)}
+        if name == "quix":
+            del environment["PYTHONPATH"]
+        return Command(
+            name, (*program, *options), self._folder / f"{group}.log", environment, stop_s=5.0
+        )
+
+    def _window(self, scene: Scene) -> Window:
+        return Window(self._seconds, scene.total)
+
+    def _probe(self, pids: Mapping[str, int], pages: Sequence[str] = ()) -> Probe:
+        watched = {**pids, "redis": self._parts.redis.pid, "kafka": self._parts.kafka.pid}
+
+        async def probe() -> dict[str, float]:
+            totals = {name: cpu_s(pid) for name, pid in watched.items()}
+            for page in pages:
+                for stage, seconds in (await stage_seconds(page)).items():
+                    totals[STAGE + stage] = totals.get(STAGE + stage, 0.0) + seconds
+            return totals
+
+        return probe
+
+
+@contextmanager
+def running_workers(scene: Scene, workers: int) -> Iterator[tuple[list[Child], list[str]]]:
+    """``weir worker`` processes as ``weir run`` starts them, with their metrics pages."""
+    children: list[Child] = []
+    pages: list[str] = []
+    try:
+        for slot in range(workers):
+            port = ports.pick()
+            settings = scene.settings
+            os.environ["WEIR_METRICS_PORT"] = str(port)
+            children.append(
+                start_service(f"worker-{slot}", ["worker", "--slot", str(slot)], settings)
+            )
+            pages.append(f"http://{ports.HOST}:{port}")
+        yield children, pages
+    finally:
+        os.environ.pop("WEIR_METRICS_PORT", None)
+        for child in children:
+            child.stop()
+
+
+def wait_ready(scene: Scene, children: Sequence[Child]) -> None:
+    """Until every worker has partitions. Raises Unavailable."""
+    for child in children:
+        ready = scene.settings.state / "ready" / child.command.name
+        child.wait_ready(ready.exists, READY_S)
+
+
+def ended(children: Sequence[Child]) -> Callable[[], str | None]:
+    """Says which of the processes has ended, and with what last words."""
+
+    def reason() -> str | None:
+        for child in children:
+            if not child.running:
+                last = log_tail(child.command.log)
+                return f"{child.command.name} ended with code {child.exit_code}: {last}"
+        return None
+
+    return reason
+
+
+async def make_topic(kafka: str, name: str) -> None:
+    """A topic for a contestant's answers."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+    finally:
+        await admin.close()
