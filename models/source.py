@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -88,6 +90,7 @@ class ModelSource:
                 params={"name": self._name, "alias": alias},
                 timeout=_CALL_S,
                 auth=_credentials(),
+                verify=_trusted(),
             )
         except httpx.HTTPError as error:
             raise Unavailable("mlflow", f"{type(error).__name__}: {error}") from None
@@ -193,6 +196,12 @@ def _download(address: str, run_id: str, folder: Path) -> None:
     if done.returncode != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise Unavailable("mlflow", " ".join(tail) or f"download ended {done.returncode}")
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the certificates takes 20 ms, too long to do at every look."""
+    return httpx.create_ssl_context()
 
 
 def _credentials() -> tuple[str, str] | None:

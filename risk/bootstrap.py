@@ -42,6 +42,7 @@ from risk.rules.schema import Schema
 from risk.scheduler import Scheduler
 from risk.settings import Settings
 from risk.tables.load import RateTables, exchange_rates
+from streams import partitioner
 from streams.admin import ensure_topics
 from streams.publish import KafkaPublisher
 from streams.topics import LIVE_WORLD, Topics, redis_prefix
@@ -134,6 +135,7 @@ async def build_runtime(
         )
         # Compiled code is loaded now, not while the first payment waits.
         await asyncio.to_thread(kernel.warm)
+        await asyncio.to_thread(partitioner.warm)
         scheduler = await stack.enter_async_context(Scheduler())
         await _follow(runtime)
         scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))

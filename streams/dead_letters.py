@@ -15,7 +15,8 @@ from risk.domain.errors import EVENT_ERRORS, InvalidEvent
 from risk.domain.ids import digest
 from risk.domain.times import rfc3339
 from streams.batch import Record
-from streams.publish import Outgoing, partition_of
+from streams.partitioner import partition_of
+from streams.publish import Outgoing
 from streams.topics import Topics
 
 DEAD_LETTER_VERSION: Final = 1

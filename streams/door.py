@@ -29,7 +29,8 @@ from streams.dead_letters import (
     refused,
 )
 from streams.intake import Intake, Late
-from streams.publish import Outgoing, partition_of
+from streams.partitioner import partition_of
+from streams.publish import Outgoing
 from streams.resolve import Resolver
 from streams.topics import Topics
 from streams.worker import Walker

@@ -12,6 +12,7 @@ from risk.observability.metrics import Metrics
 from streams.batch import Handler
 from streams.door import Aside, Delivering, StreamDoor
 from streams.intake import Intake
+from streams.junction import Junction
 from streams.own_decisions import DecisionsDoor
 from streams.resolve import Decided, Published, Resolver
 from streams.topics import Topics
@@ -55,7 +56,12 @@ def build_handlers(
         return None
 
     intake = Intake(to_base, live=parts.live)
-    walker = Walker(parts.engine, parts.clock, deadline_ms, jitter)
+
+    def batched(size: int) -> None:
+        parts.metrics.observe("weir_batch_payments", size, door="stream")
+
+    junction = Junction(parts.engine, batched)
+    walker = Walker(junction, parts.clock, deadline_ms, jitter)
     aside = Aside(parts.publisher, parts.topics, parts.metrics)
     resolver = Resolver(parts.memory, parts.publisher, intake)
     events = StreamDoor(intake, resolver, walker, aside, parts.clock, watchdog.touch)

@@ -33,6 +33,16 @@ from streams.worker import Walker
 _RESULTS: Final = {Outcome.REVIEW: "decided_review", Outcome.BLOCK: "decided_block"}
 
 
+class _Glance(msgspec.Struct):
+    """What tells whether a decision leaves anything to do; most are allows and do not."""
+
+    authoritative: bool
+    outcome: Outcome
+
+
+_GLANCE = msgspec.json.Decoder(_Glance)
+
+
 class DecisionsDoor:
     """A handler for the decisions topic."""
 
@@ -86,10 +96,12 @@ class DecisionsDoor:
         stands = standing.admits(seen)
         if seen.marker or not seen.value:
             return None
-        decision = decode_decision(seen.value)
-        if not decision.authoritative:
-            return self._unfinished(decision)
-        return self._remembered(decision) if stands and decision.outcome in _RESULTS else None
+        glance = _GLANCE.decode(seen.value)
+        if not glance.authoritative:
+            return self._unfinished(decode_decision(seen.value))
+        if not stands or glance.outcome not in _RESULTS:
+            return None
+        return self._remembered(decode_decision(seen.value))
 
     def _unfinished(self, decision: Decision) -> Arrival | None:
         """The payment behind a fallback of the HTTP door; whose epoch it was does not matter."""

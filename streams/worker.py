@@ -69,7 +69,7 @@ class Walker:
         try:
             return await self._handle(arrivals)
         except Exception as error:  # the worker door
-            if not _is_poison(error):
+            if not is_poison(error):
                 raise
             _LOG.error("the engine failed on %d events", len(arrivals), exc_info=error)
         return [await self._alone(arrival, fall_back) for arrival in arrivals]
@@ -94,7 +94,7 @@ class Walker:
             try:
                 return (await self._handle([arrival]))[0]
             except Exception as error:  # the worker door
-                if not _is_poison(error):
+                if not is_poison(error):
                     raise
                 _LOG.error("attempt %d on one event failed", attempt + 1, exc_info=error)
         if fall_back and is_scored(arrival.event):
@@ -112,6 +112,6 @@ class Walker:
         return [PAYLOAD_MISMATCH if one.mismatch else None for one in verdicts]
 
 
-def _is_poison(error: Exception) -> bool:
+def is_poison(error: Exception) -> bool:
     """Whether the event is at fault, and not a part or a setting: those fail every event."""
     return isinstance(error, InvalidEvent) or not isinstance(error, WeirError)

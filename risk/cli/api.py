@@ -46,10 +46,12 @@ def api(
 async def _serve(settings: Settings, sock: socket.socket) -> None:
     from api.app import build_app
     from api.server import address_of, serve
+    from risk import collector
     from risk.bootstrap import build_runtime
 
     async with build_runtime(settings, "api") as runtime:
         app = build_app(runtime, settings)
+        collector.settle()
         address = address_of(sock)
         _say(f"the API answers at {address}, its contract is at {address}/docs")
         await serve(app, sock)

@@ -66,9 +66,11 @@ def _fetch(cache: Path, locked: tuple[Jar, ...]) -> int:
 
 
 def _compile() -> None:
-    from features.kernel import warm
+    from features import kernel
+    from streams import partitioner
 
-    warm()
+    kernel.warm()
+    partitioner.warm()
 
 
 def _relock() -> None:

@@ -91,6 +91,7 @@ async def _serve(settings: Settings) -> bool:
 async def _work(settings: Settings, stop: asyncio.Event, started: asyncio.Event) -> bool:
     import random
 
+    from risk import collector
     from risk.bootstrap import build_runtime
     from streams.app import WorkerConfig, build_app, lag, quiet_faust, run_app
     from streams.handlers import build_handlers
@@ -101,6 +102,7 @@ async def _work(settings: Settings, stop: asyncio.Event, started: asyncio.Event)
     ready = settings.state / "ready" / f"worker-{settings.worker_slot}"
     ready.unlink(missing_ok=True)
     async with build_runtime(settings, "worker") as runtime:
+        collector.settle()
         config = WorkerConfig(settings.kafka, runtime.topics, settings.worker_slot, settings.state)
         in_flight_s = settings.event_deadline_ms / 1000 + IN_FLIGHT_SLACK_S
         watchdog = Watchdog(runtime.clock, in_flight_s, lag=lambda: lag(app))
