@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -59,12 +59,22 @@ class Roster:
         waiting = len(self._joins) - bisect_right(self._joins, at_ms)
         return max(1, self._count - waiting - bisect_right(self._ends, at_ms))
 
+    def is_present(self, number: int, at_ms: int) -> bool:
+        """True from the day an account is opened until it falls silent."""
+        return self.joined_ms[number] <= at_ms < self.silent_ms[number]
+
     def wake(self, number: int) -> None:
         """The account is used again from now on."""
         silent_ms = self.silent_ms[number]
         if silent_ms < NEVER_MS:
             self._ends.remove(silent_ms)
             self.silent_ms[number] = NEVER_MS
+
+    def silence(self, number: int, from_ms: int) -> None:
+        """The account is silent from ``from_ms`` on, whatever it was before."""
+        self.wake(number)
+        insort(self._ends, from_ms)
+        self.silent_ms[number] = from_ms
 
     def joining(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
         """(number, moment) of those who open their account in the time given, in order."""
@@ -79,7 +89,7 @@ class Roster:
         now[:, SALARY] = np.isin(self._due[:, SALARY], [24 * pay + hour for pay in day.paydays])
         numbers, slots = np.nonzero(now)
         for number, slot in zip(numbers.tolist(), slots.tolist(), strict=True):
-            if self.joined_ms[number] <= hour_ms < self.silent_ms[number]:
+            if self.is_present(number, hour_ms):
                 yield number, slot
 
     def payday(self, number: int) -> int:

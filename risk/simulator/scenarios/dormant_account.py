@@ -111,7 +111,8 @@ class DormantAccount:
         oldest_ms = at_ms - self.silent_days_min * DAY_MS
         account = population.dormant(rng)
         if account is not None and to_ms(account.opened_at) < oldest_ms:
-            population.roster.wake(account.number)
+            # Its owner stays away, and no other thief comes for the next months.
+            population.roster.silence(account.number, at_ms)
             return account
         silent_days = rng.uniform(self.silent_days_min, self.silent_days_max)
         return outsider(script, at_ms, silent_days, kyc_level=1 + int(2 * rng.random()))

@@ -46,7 +46,8 @@ def any_place(rng: Random) -> Place:
 def outsider(script: Script, at_ms: int, age_days: float, kyc_level: int) -> Account:
     """An account that does nothing else in this world, ``age_days`` old at ``at_ms``."""
     rng = script.rng
-    account_id = name("acc", script.seed, number := script.number(), 11)
+    number = script.number()
+    account_id = name("acc", script.seed, number, 11)
     template = script.population.anyone(rng)
     return replace(
         template,
