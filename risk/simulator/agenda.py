@@ -66,6 +66,9 @@ class Agenda:
         self._heap: list[tuple[int, int, AnyEvent]] = []
         self._order = 0
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def add(self, at_ms: int, event: AnyEvent) -> None:
         """Plan ``event``, whose ``occurred_at`` is ``at_ms``."""
         self._order += 1

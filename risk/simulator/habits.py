@@ -180,6 +180,9 @@ def _store_payee(script: Script, account: Account, at_ms: int, where: Session) -
 
 def _withdraw(script: Script, account: Account, at_ms: int) -> None:
     """Cash from a machine: whole notes."""
+    if account.is_on_the_way(at_ms):
+        _browse(script, account, at_ms)
+        return
     rng = script.rng
     machine = script.market.cash[account.whereabouts(at_ms)]
     notes = 1 + int(rng.expovariate(1 / (3 * account.purse)))

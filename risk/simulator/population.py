@@ -123,17 +123,16 @@ class Population:
 
     def anyone(self, rng: Random) -> Account:
         """An account in use, each as likely as the other: fraud does not care for habits."""
-        roster, now_ms = self.roster, self.now_ms
         for _ in range(_TRIES):
             number = int(rng.random() * self.count)
-            if roster.joined_ms[number] <= now_ms < roster.silent_ms[number]:
+            if self.roster.is_present(number, self.now_ms):
                 return self.account(number)
         return self.account(0)
 
     def dormant(self, rng: Random) -> Account | None:
         """An account that has been silent for two months; None where none is found."""
         silent_ms, since_ms = self.roster.silent_ms, self.now_ms - DORMANT_DAYS * DAY_MS
-        for _ in range(_TRIES):
+        for _ in range(10 * _TRIES):
             number = int(rng.random() * self.count)
             if silent_ms[number] <= since_ms:
                 return self.account(number)

@@ -57,10 +57,11 @@ def _pay_salary(script: Script, account: Account, at_ms: int) -> None:
     if draw % 100 < 100 * OVERTIME:
         euro *= 1 + (mix(draw, at_ms // HOUR_MS) % 200) / 1000
     euro = round(euro) + draw % 100 / 100
-    count = script.population.count
+    population = script.population
+    count = population.count
     payer = employer_of(account.number, count) or parent_of(account.number, count)
-    if payer is not None:
-        _standing_order(script, script.population.account(payer), at_ms, euro, account.payee)
+    if payer is not None and population.roster.is_present(payer, at_ms):
+        _standing_order(script, population.account(payer), at_ms, euro, account.payee)
         return
     payment = TopUp(
         id=script.id("pay"), occurred_at=from_ms(at_ms), account=account.id,
