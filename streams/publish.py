@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from risk.domain.errors import Unavailable
 from risk.domain.observation import Delivery, Publication
-from streams.partitioner import partitions_of
+from streams.partitioner import partition_of
 from streams.reader import Reader, unavailable_as_error
 from streams.topics import Topic, Topics
 
@@ -82,12 +82,11 @@ class KafkaPublisher:
         Raises Unavailable: then some may have been delivered, and a retry repeats them.
         """
         headers = ((EPOCH_HEADER, str(epoch).encode()),)
-        outgoing = [
-            Outgoing(topic, partition, one.key, one.body, headers)
-            for one, (topic, partition) in zip(
-                publications, self._places(publications), strict=True
-            )
-        ]
+        outgoing = []
+        for one in publications:
+            topic = self._full_name(one.topic)
+            partition = partition_of(one.key, self._partitions[topic])
+            outgoing.append(Outgoing(topic, partition, one.key, one.body, headers))
         offsets = await self.deliver(outgoing)
         return [
             Delivery(publication, sent.partition, offset)
@@ -135,16 +134,6 @@ class KafkaPublisher:
     def partitions(self, topic: Topic | str) -> int:
         """How many partitions a topic of this world has."""
         return self._partitions[topic if isinstance(topic, str) else topic.name]
-
-    def _places(self, publications: Sequence[Publication]) -> list[tuple[str, int]]:
-        """The full topic and the partition of each."""
-        names = [self._full_name(one.topic) for one in publications]
-        # Decisions and ledger have as many partitions each, so one call finds all.
-        found = {
-            count: partitions_of([one.key for one in publications], count)
-            for count in {self._partitions[name] for name in names}
-        }
-        return [(name, found[self._partitions[name]][at]) for at, name in enumerate(names)]
 
     def _full_name(self, topic: str) -> str:
         return self._topics.decisions if topic == "decisions" else self._topics.ledger
