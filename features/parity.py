@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.proof import causes
-from features.proof.causes import Gap
-from features.proof.history import Extent, History, HistoryRecord, Span
-from features.proof.rebuilder import Batch, Item, Missing, Origin, Rebuilder, Trouble
-from features.proof.told import Told, ToBase
-from features.proof.witness import Witness, seen_by, told_by
+from features.proof.causes import CAUSES, Gap
+from features.proof.certificate import Difference, ParityReport, Unproven
+from features.proof.history import Extent, History, HistoryRecord
+from features.proof.rebuilder import Batch, Item, Rebuilder
+from features.proof.told import ToBase
+from features.proof.witness import Sight, seen_by, told_by
 from risk.domain.times import rfc3339
 
 DAMAGED_SHOWN: Final = 20
@@ -34,65 +34,14 @@ class Models(Protocol):
     def of(self, model_digest: str, calibration_digest: str) -> Scores | None: ...
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment whose rebuilt numbers are not the served ones.
-
-    ``feature`` is a feature's name, "score", or "inexact" (the names of inexact features).
-    ``records`` are those that the payment saw in the logs of that feature.
-    """
-
-    payment_id: str
-    tenant: str
-    feature: str
-    served: float | str | None
-    rebuilt: float | str | None
-    decision: Origin
-    records: list[Witness]
-
-
-class Unproven(msgspec.Struct, frozen=True, kw_only=True):
-    """The first payment of a cause, with the place that is missing where there is one."""
-
-    payment_id: str
-    tenant: str
-    decision: Origin
-    place: Gap | None
-    means: str
-
-
-class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The certificate. ``checked`` is the sum of ``equal``, ``unequal`` and ``unprovable``."""
-
-    from_: str = msgspec.field(name="from")
-    to: str
-    verdict: str
-    checked: int
-    equal: int
-    unequal: int
-    unprovable: dict[str, int]
-    first_difference: Difference | None
-    first_unprovable: dict[str, Unproven]
-    damaged: int
-    first_damaged: list[Trouble]
-    missing: list[Missing]
-    records: int
-    void: int
-    fallbacks: int
-    repeated: int
-    ranges: list[Span]
-    history_from: str | None
-    digests: dict[str, str | dict[str, int]]
-
-
 class _Found(NamedTuple):
     """A difference before its records are read."""
 
-    order: tuple[int, int]
     item: Item
     feature: str
     served: float | str | None
     rebuilt: float | str | None
-    seen: tuple[Origin, ...]
+    seen: tuple[Sight, ...]
 
 
 class Parity:
@@ -127,7 +76,16 @@ class Parity:
         self._judge(self._rebuilder.finish())
         first = None
         if self._first is not None:
-            first = _difference(self._first, await told_by(history, self._first.seen))
+            found = self._first
+            first = Difference(
+                payment_id=found.item.decision.payment_id,
+                tenant=found.item.decision.tenant,
+                feature=found.feature,
+                served=found.served,
+                rebuilt=found.rebuilt,
+                decision=found.item.place,
+                records=await told_by(history, found.seen),
+            )
         tally, extent = self._rebuilder.tally, self._rebuilder.extent
         return ParityReport(
             from_=rfc3339(self._range_ms[0]),
@@ -159,15 +117,121 @@ class Parity:
             return "unprovable"
         return "equal" if self._checked else "empty"
 
-    def _wanted(self, told: Told) -> bool:
+    def _wanted(self, item: Item) -> bool:
         """Whether a decision lies in the range and has a vector that this code could make."""
-        if not self._range_ms[0] <= told.arrived_at_ms < self._range_ms[1]:
+        if not self._range_ms[0] <= item.told.arrived_at_ms < self._range_ms[1]:
             return False
         self._checked += 1
-        evidence = told.decision.evidence if told.decision else None
-        assert evidence is not None  # told.py has refused it
-        if evidence.digests.catalogue != self._catalogue:
-            return not self._unproven(told, causes.CATALOGUE_OLDER)
-        if evidence.vector is None:
-            return not self._unproven(told, causes.FEATURES_LOST)
-        return True
+        if item.evidence.digests.catalogue != self._catalogue:
+            self._unproven(item, causes.CATALOGUE_OLDER, None)
+        elif item.evidence.vector is None:
+            self._unproven(item, causes.FEATURES_LOST, None)
+        else:
+            return True
+        return False
+
+    def _unproven(self, item: Item, cause: str, gap: Gap | None) -> None:
+        self._causes[cause] += 1
+        if cause not in self._first_unproven:
+            self._first_unproven[cause] = Unproven(
+                payment_id=item.decision.payment_id,
+                tenant=item.decision.tenant,
+                decision=item.place,
+                place=gap,
+                means=CAUSES[cause],
+            )
+
+    def _judge(self, batch: Batch) -> None:
+        for item, cause, gap in batch.unprovable:
+            self._unproven(item, cause, gap)
+        if not batch.ready:
+            return
+        rebuilt, flags = self._rebuilder.vectors(batch)
+        served = np.array([item.evidence.vector for item in batch.ready], np.float64)
+        same = _same_bits(served, rebuilt)
+        wrong = {int(row) for row in np.flatnonzero(~np.all(same, axis=1))}
+        for row in sorted(wrong):
+            column = int(np.flatnonzero(~same[row])[0])
+            self._differs(
+                batch.ready[row],
+                FEATURE_NAMES[column],
+                _plain(served[row, column]),
+                _plain(rebuilt[row, column]),
+            )
+        wrong |= self._other_flags(batch, flags, wrong)
+        self._judge_scores(batch, rebuilt, wrong)
+
+    def _other_flags(self, batch: Batch, flags: NDArray[np.uint8], wrong: set[int]) -> set[int]:
+        """Decisions whose inexact features are told otherwise, besides the ``wrong`` ones."""
+        flagged: NDArray[np.bool_] = np.any(flags, axis=1)
+        found = set()
+        for row, item in enumerate(batch.ready):
+            named = item.evidence.inexact
+            if row in wrong or row in batch.outside or not (named or flagged[row]):
+                continue
+            rebuilt = [FEATURE_NAMES[column] for column in np.flatnonzero(flags[row])]
+            if rebuilt != named:
+                found.add(row)
+                self._differs(item, "inexact", ", ".join(named), ", ".join(rebuilt))
+        return found
+
+    def _judge_scores(self, batch: Batch, rebuilt: NDArray[np.float64], wrong: set[int]) -> None:
+        """Score the rebuilt vectors of the others, with the model that each decision names."""
+        by_model: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for row, item in enumerate(batch.ready):
+            if row not in wrong:
+                digests = item.evidence.digests
+                by_model[digests.model, digests.calibration].append(row)
+        for (model, calibration), rows in by_model.items():
+            self._models_used[model or "none"] += len(rows)
+            scores: list[float | None] = [None] * len(rows)
+            if model:
+                scorer = self._models.of(model, calibration)
+                if scorer is None:
+                    for row in rows:
+                        self._unproven(batch.ready[row], causes.MODEL_UNKNOWN, None)
+                    continue
+                scores = [float(score) for score in scorer.score(rebuilt[rows])]
+            for row, score in zip(rows, scores, strict=True):
+                item = batch.ready[row]
+                if _equal(item.decision.score, score):
+                    self._equal += 1
+                else:
+                    self._differs(item, "score", item.decision.score, score)
+
+    def _differs(
+        self, item: Item, name: str, served: float | str | None, rebuilt: float | str | None
+    ) -> None:
+        self._unequal += 1
+        first = self._first
+        if first is None or _order(item) < _order(first.item):
+            seen = seen_by(self._rebuilder.arena, item, name)
+            self._first = _Found(item, name, served, rebuilt, seen)
+
+
+def _order(item: Item) -> tuple[int, int]:
+    return item.published_ms, item.origin
+
+
+def _same_bits(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Equal bit for bit; one missing value is as good as another."""
+    same: NDArray[np.bool_] = np.equal(one.view(np.int64), other.view(np.int64))
+    missing: NDArray[np.bool_] = np.isnan(one) & np.isnan(other)
+    return same | missing
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.hex() == other.hex()
+
+
+def _plain(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+async def prove(history: History, parity: Parity) -> ParityReport:
+    """Run ``parity`` over the whole of ``history``."""
+    async for chunk in history.chunks():
+        parity.take(chunk)
+    return await parity.finish(history)

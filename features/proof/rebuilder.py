@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -18,11 +18,12 @@ from features.proof.arena import Arena
 from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
 from features.proof.causes import Gap
 from features.proof.history import Extent, HistoryRecord
+from features.proof.origin import Origin, pack_origin, unpack_origin
 from features.proof.told import Damaged, ToBase, Told, read_told
 from features.records import RECORD_WORDS, records
-from features.truth import TRUTH_TOPICS, Place, Standing, TruthTopic
+from features.truth import Place, Standing, TruthTopic
 from features.vectors import fact_row
-from risk.domain.decision import Decision
+from risk.domain.decision import Decision, Evidence
 from risk.domain.event import Payment
 from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS
 
@@ -32,30 +33,6 @@ WAIT_MS: Final = 60 * 60 * 1000
 # Below its base a place is a hole unless it was published before the epoch began; partitions
 # are read side by side, so it is met after this long at the latest.
 SETTLE_MS: Final = 60 * 1000
-_OFFSET_BITS: Final = 44
-_PARTITION_BITS: Final = 16
-
-
-class Origin(NamedTuple):
-    """Where a record stands."""
-
-    topic: TruthTopic
-    partition: int
-    offset: int
-
-
-def pack_origin(record: HistoryRecord) -> int:
-    """An origin as one integer."""
-    topic = TRUTH_TOPICS.index(record.topic) << _PARTITION_BITS | record.partition
-    return topic << _OFFSET_BITS | record.offset
-
-
-def unpack_origin(packed: int) -> Origin:
-    """The inverse of ``pack_origin``."""
-    place = packed >> _OFFSET_BITS
-    topic = TRUTH_TOPICS[place >> _PARTITION_BITS]
-    partition = place & ((1 << _PARTITION_BITS) - 1)
-    return Origin(topic, partition, packed & ((1 << _OFFSET_BITS) - 1))
 
 
 class Asked(NamedTuple):
@@ -82,6 +59,12 @@ class Item(NamedTuple):
     def place(self) -> Origin:
         """Where the decision stands."""
         return unpack_origin(self.origin)
+
+    @property
+    def evidence(self) -> Evidence:
+        """Its evidence, without which ``read_told`` refuses a decision."""
+        assert self.decision.evidence is not None
+        return self.decision.evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +110,7 @@ class Tally:
     missing: list[Missing] = field(default_factory=list)
 
 
-Wanted = Callable[[Told], bool]
+Wanted = Callable[[Item], bool]
 
 
 class Rebuilder:
@@ -141,8 +124,8 @@ class Rebuilder:
         self._wanted = wanted
         self._standing = {span.place: Standing(span.epoch) for span in extent.spans}
         self._following = {span.place: span.first for span in extent.spans}
+        self._read_ms = dict.fromkeys(self._following, 0)
         self._waiting: list[Item] = []
-        self._now_ms = 0
         self._epoch = 0
 
     def take(self, chunk: Sequence[HistoryRecord]) -> Batch:
@@ -190,7 +173,7 @@ class Rebuilder:
         if record.offset > expected:
             self.tally.missing.append(Missing(*place, expected, record.offset - 1))
         self._following[place] = record.offset + 1
-        self._now_ms = max(self._now_ms, record.timestamp_ms)
+        self._read_ms[place] = max(self._read_ms[place], record.timestamp_ms)
         self._epoch = max(self._epoch, record.epoch)
         stands = self._standing[place].admits(record.truth)
         if record.marker:
@@ -223,8 +206,9 @@ class Rebuilder:
             )
             words += [left for _, _, left in records(one.event, one.facts)]
             entries += [(at.log, at.sequence, state, origin, one.arrived_at_ms) for at in asked]
-            if stands and one.decision is not None and self._wanted(one):
-                items.append(Item(one, one.decision, asked, record.timestamp_ms, origin))
+            if stands and one.decision is not None:
+                item = Item(one, one.decision, asked, record.timestamp_ms, origin)
+                items += [item] if self._wanted(item) else []
         if entries:
             self._put(words, entries)
         return items
@@ -288,7 +272,7 @@ class Rebuilder:
         self, item: Item, rows: list[tuple[list[int], list[int]]], *, ended: bool
     ) -> tuple[str, Gap | None] | None:
         """A cause, or _WAIT, or None where the vector can be made from what is there."""
-        waited_ms = self._now_ms - item.published_ms
+        waited_ms = self._now_ms() - item.published_ms
         waits = False
         for asked, (_, _, gap, below, cut, dropped, unrated, void) in rows:
             if dropped >= 0:
@@ -306,6 +290,17 @@ class Rebuilder:
                 waits = True
             waits = waits or (below >= 0 and not ended and waited_ms <= SETTLE_MS)
         return (_WAIT, None) if waits else None
+
+    def _now_ms(self) -> int:
+        """Up to when every partition has been read."""
+        return min(
+            (
+                self._read_ms[span.place]
+                for span in self.extent.spans
+                if self._following[span.place] < span.end
+            ),
+            default=max(self._read_ms.values(), default=0),
+        )
 
     def _too_old(self, item: Item) -> bool:
         """Whether what is cut off is older than any feature of ``item`` looks back.
@@ -334,8 +329,3 @@ def _row(item: Item) -> tuple[int, ...]:
     event = item.told.event
     assert isinstance(event, Payment)  # told.py has refused any other
     return fact_row(event, item.told.facts)
-
-
-def counted(unprovable: Sequence[tuple[Item, str, Gap | None]]) -> Counter[str]:
-    """How many there are of each cause."""
-    return Counter(cause for _, cause, _ in unprovable)

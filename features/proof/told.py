@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.logs import tail_from
 from features.proof.history import HistoryRecord
 from features.records import AMOUNT_UNKNOWN, Facts, facts
-from risk.domain.decision import Decision, LogPosition, decode_decision, decode_ledger
+from risk.domain.decision import Decision, Evidence, LogPosition, decode_decision, decode_ledger
 from risk.domain.errors import WeirError
 from risk.domain.event import AnyEvent, Decided, Payment, Refund
 from risk.domain.ids import fingerprint
@@ -76,6 +77,7 @@ def _decision(decision: Decision, to_base: ToBase) -> Told:
     if decision.decided_at != evidence.arrived_at:
         raise Damaged(f"decided at {decision.decided_at}, but arrived at {evidence.arrived_at}")
     _check_places(event, evidence.positions)
+    _check_vector(evidence)
     of, unrated = _facts(event, evidence.digests.rates, to_base)
     arrived_at_ms = _milliseconds(evidence.arrived_at)
     return Told(event, of, evidence.positions, arrived_at_ms, decision, False, unrated)
@@ -99,6 +101,12 @@ def _event(body: bytes, expected: str) -> AnyEvent:
     if fingerprint(body).hex() != expected:
         raise Damaged(f"the event {event.id} is not the one of its fingerprint")
     return event
+
+
+def _check_vector(evidence: Evidence) -> None:
+    known = evidence.digests.catalogue == catalogue_digest()
+    if known and evidence.vector is not None and len(evidence.vector) != len(FEATURE_NAMES):
+        raise Damaged(f"a vector of {len(evidence.vector)} features, not {len(FEATURE_NAMES)}")
 
 
 def _check_places(event: AnyEvent, positions: Sequence[LogPosition]) -> None:

@@ -1,0 +1,188 @@
+"""A world in memory whose decisions and ledger stand in partitions, as a proof reads them."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from typing import Any
+
+from features.local_memory import LocalMemory
+from features.proof.history import Extent, HistoryRecord, Span
+from features.truth import TruthTopic
+from features.vectors import vectors
+from models.scorer import Scorer
+from risk.bootstrap import new_judgement
+from risk.domain.decision import Door
+from risk.domain.errors import BadConfiguration
+from risk.domain.event import AnyEvent, Payment, Refund, is_scored
+from risk.domain.observation import Arrival, Claimed, Lost
+from risk.domain.times import rfc3339
+from risk.engine import ledger_body
+from risk.tables.load import exchange_rates
+from tests.support.memory import START_MS, arrival
+from tests.support.small_model import small_bundle
+
+RATES = exchange_rates(None, "EUR")
+STEP_MS = 40_000
+KINDS = ("payment",) * 5 + ("transfer", "withdrawal", "login", "refund", "outcome", "label")
+
+
+def to_base(event: AnyEvent, rates: str) -> int | None:
+    """By the table that ships; no other is at hand."""
+    if rates != RATES.digest():
+        raise BadConfiguration(f"exchange rates {rates} are not here")
+    if isinstance(event, Payment | Refund):
+        return RATES.to_base(event.amount_minor, event.currency)
+    return None
+
+
+@cache
+def scorer() -> Scorer:
+    """The small model."""
+    return small_bundle().scorer()
+
+
+class OneModel:
+    """Implements ``features.parity.Models`` with one model, for its own digests."""
+
+    def __init__(self, model: Scorer | None = None) -> None:
+        self._model = model or scorer()
+
+    def of(self, model_digest: str, calibration_digest: str) -> Scorer | None:
+        named = (model_digest, calibration_digest)
+        mine = (self._model.model_digest, self._model.calibration_digest)
+        return self._model if named == mine else None
+
+
+class ListHistory:
+    """Implements ``features.proof.history.History`` on a list."""
+
+    def __init__(
+        self,
+        records: Sequence[HistoryRecord],
+        *,
+        chunk: int = 512,
+        cut_ms: int | None = None,
+        clocked: bool = True,
+    ) -> None:
+        self.records = list(records)
+        self._chunk = chunk
+        spans: dict[tuple[TruthTopic, int], list[int]] = {}
+        for one in self.records:
+            span = spans.setdefault((one.topic, one.partition), [one.offset, 0])
+            span[0], span[1] = min(span[0], one.offset), max(span[1], one.offset + 1)
+        if cut_ms is None:
+            spans = {place: [0, span[1]] for place, span in spans.items()}
+        self.extent = Extent(tuple(Span(*k, *v) for k, v in sorted(spans.items())), cut_ms, clocked)
+
+    async def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
+        for start in range(0, len(self.records), self._chunk):
+            yield self.records[start : start + self._chunk]
+
+
+class Ledger:
+    """Partitions that records are appended to, with the publisher's epoch."""
+
+    def __init__(self, partitions: int = 3) -> None:
+        self.records: list[HistoryRecord] = []
+        self._partitions = partitions
+        self._next: dict[tuple[str, int], int] = defaultdict(int)
+
+    def append(self, topic: TruthTopic, key: str, value: bytes, at_ms: int, epoch: int = 1) -> None:
+        """Publish one record."""
+        self._append(topic, sum(key.encode()) % self._partitions, value, at_ms, epoch)
+
+    def mark(self, epoch: int, at_ms: int) -> None:
+        """A marker in every partition."""
+        topics: tuple[TruthTopic, ...] = ("decisions", "ledger")
+        for topic in topics:
+            for partition in range(self._partitions):
+                self._append(topic, partition, b"", at_ms, epoch, marker=True)
+
+    def _append(
+        self,
+        topic: TruthTopic,
+        partition: int,
+        value: bytes,
+        at_ms: int,
+        epoch: int,
+        *,
+        marker: bool = False,
+    ) -> None:
+        offset = self._next[topic, partition]
+        self._next[topic, partition] = offset + 1
+        self.records.append(HistoryRecord(topic, partition, offset, at_ms, epoch, marker, value))
+
+
+def story(seed: int, events: int, *, accounts: int = 3, epoch: int = 1) -> list[HistoryRecord]:
+    """Events of few entities through one memory and one judgement, and what that publishes.
+
+    Some come late, some come twice; a batch is published in another order than it was claimed.
+    """
+    rng = random.Random(seed)
+    judgement = new_judgement(RATES)
+    held = judgement.versions
+    judgement.versions = judgement.constants.versions(scorer(), held.rules, held.policy)
+    memory, ledger = LocalMemory(vectors, epoch), Ledger()
+    ledger.mark(epoch, START_MS - 1)
+    number = 0
+    while number < events:
+        size = min(rng.randint(1, 20), events - number)
+        batch = [_event(number + one, rng, accounts) for one in range(size)]
+        number += size
+        seen = memory.observe_now(batch)
+        scored = [
+            (one, claim)
+            for one, claim in zip(batch, seen, strict=True)
+            if isinstance(claim, Claimed | Lost) and is_scored(one.event)
+        ]
+        out: list[tuple[TruthTopic, str, bytes]] = [
+            ("decisions", one.event.id, judged.body)
+            for (one, _), judged in zip(scored, judgement.judge(scored), strict=True)
+        ]
+        out += [
+            ("ledger", one.event.account or "", ledger_body(one, claim, judgement.rates_digest))
+            for one, claim in zip(batch, seen, strict=True)
+            if isinstance(claim, Claimed) and not is_scored(one.event)
+        ]
+        rng.shuffle(out)
+        out += rng.sample(out, len(out) // 10)
+        for topic, key, body in out:
+            ledger.append(topic, key, body, batch[-1].arrived_at_ms + 5, epoch)
+    return ledger.records
+
+
+def _event(number: int, rng: random.Random, accounts: int) -> Arrival:
+    kind = rng.choice(KINDS)
+    at_ms = START_MS + number * STEP_MS
+    happened_ms = at_ms - rng.choice((0, 0, 0, 3_000, 90_000, 7_200_000))
+    fields: dict[str, Any] = {
+        "id": f"e{number}",
+        "account": f"a{rng.randrange(accounts)}",
+        "device": rng.choice((None, "d1", "d2")),
+        "ip": rng.choice((None, "10.0.0.1", "10.0.0.2")),
+        "card": rng.choice((None, "c1", "c2", "c3")),
+        "merchant": rng.choice((None, "m1", "m2")),
+    }
+    if kind in ("payment", "transfer", "withdrawal", "refund"):
+        fields |= {
+            "amount_minor": rng.randrange(1, 500_000),
+            "currency": rng.choice(("EUR", "USD")),
+        }
+    if kind in ("payment", "transfer", "withdrawal"):
+        fields |= {"country": rng.choice((None, "DE", "FR")), "lat": 52.5, "lon": rng.uniform(0, 9)}
+    if kind == "outcome":
+        fields |= {"payment_id": f"e{number - 1}", "result": rng.choice(("authorised", "declined"))}
+    if kind == "label":
+        fields |= {
+            "payment_id": f"e{number - 1}",
+            "label": "chargeback",
+            "known_at": rfc3339(at_ms),
+        }
+    of = arrival(kind, happened_ms, **fields)
+    door: Door = rng.choice(("stream", "http"))
+    return Arrival(
+        of.event, of.body, of.fingerprint, door, at_ms, to_base(of.event, RATES.digest())
+    )
