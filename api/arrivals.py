@@ -9,9 +9,10 @@ import msgspec
 from api.problems import Problem
 from api.runtime import Runtime
 from risk.domain import limits
+from risk.domain.base_amount import amount_in_base
 from risk.domain.decoding import Canonical, canonical, decode_event
 from risk.domain.errors import InvalidEvent
-from risk.domain.event import AnyEvent, Label, Payment, Refund
+from risk.domain.event import AnyEvent, Label
 from risk.domain.observation import Arrival
 
 LIVE_WORLD: Final = "live"
@@ -35,9 +36,7 @@ def arrival_of(raw: bytes, tenant: str, world: str, runtime: Runtime) -> Arrival
     event, body, fingerprint = _of_tenant(decode_event(raw), raw, tenant)
     if world == LIVE_WORLD:
         _check_time(event, now_ms)
-    amount_base = None
-    if isinstance(event, Payment | Refund):
-        amount_base = runtime.rates.to_base(event.amount_minor, event.currency)
+    amount_base = amount_in_base(event, runtime.rates)
     return Arrival(
         event=event,
         body=body,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURE_NAMES
 from features.local_memory import LocalMemory
 from features.vectors import vectors
+from risk.domain.base_amount import amount_in_base
 from risk.domain.decoding import canonical
 from risk.domain.errors import BadConfiguration
-from risk.domain.event import AnyEvent, Label, Payment, Refund
+from risk.domain.event import AnyEvent, Label
 from risk.domain.kinds import FRAUD_LABELS
 from risk.domain.money import ExchangeRates
 from risk.domain.observation import Arrival, Claimed
@@ -165,11 +166,7 @@ def _part(samples: Samples, from_ms: int, to_ms: int, as_of_ms: int) -> Part:
 
 def _arrival(event: AnyEvent, rates: ExchangeRates) -> Arrival:
     checked = canonical(event)
-    amount = (
-        rates.to_base(event.amount_minor, event.currency)
-        if isinstance(event, Payment | Refund)
-        else None
-    )
+    amount = amount_in_base(event, rates)
     return Arrival(
         checked.event, checked.body, checked.fingerprint, "stream", event.occurred_at_ms, amount
     )

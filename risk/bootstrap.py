@@ -23,6 +23,7 @@ from features.vectors import vectors
 from models.follow import Follower
 from models.names import model_name
 from models.source import Catalogue, ModelSource
+from risk.domain.base_amount import amount_in_base
 from risk.domain.clock import Clock, SystemClock
 from risk.domain.errors import Unavailable
 from risk.domain.event import AnyEvent, Payment, Refund
@@ -157,9 +158,9 @@ async def _memory(
     tables = RateTables(settings.state, rates)
 
     def to_base(event: AnyEvent, digest: str) -> int | None:
-        if isinstance(event, Payment | Refund):
-            return tables.of(digest).to_base(event.amount_minor, event.currency)
-        return None
+        # A table is only looked for where there is something to convert.
+        amounts = isinstance(event, Payment | Refund)
+        return amount_in_base(event, tables.of(digest)) if amounts else None
 
     recovery = Recovery(connection, keys, truth, to_base)
     memory = RedisMemory(connection, keys, vectors, recovery, SystemClock(), rates.digest())

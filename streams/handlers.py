@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
+from risk.domain.base_amount import amount_in_base
 from risk.domain.clock import Clock
-from risk.domain.event import AnyEvent, Payment, Refund
+from risk.domain.event import AnyEvent
 from risk.domain.money import ExchangeRates
 from risk.observability.metrics import Metrics
 from streams.batch import Handler
@@ -51,9 +52,7 @@ def build_handlers(
     """A handler for each topic that a worker reads, by the topic's short name."""
 
     def to_base(event: AnyEvent) -> int | None:
-        if isinstance(event, Payment | Refund):
-            return parts.rates.to_base(event.amount_minor, event.currency)
-        return None
+        return amount_in_base(event, parts.rates)
 
     intake = Intake(to_base, live=parts.live)
 
