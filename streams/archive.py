@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,9 +21,9 @@ from risk.domain.times import rfc3339
 from streams.admin import check_topics
 from streams.archive_merge import merge_day
 from streams.archive_names import Span, day_of
-from streams.archive_rows import Epochs, TimedRecord, digest_of
+from streams.archive_rows import Epochs, Meta, TimedRecord, digest_of
 from streams.archive_store import ArchiveWriter, Hole
-from streams.reader import new_consumer, read_range, unavailable_as_error
+from streams.reader import new_consumer, unavailable_as_error
 from streams.topics import Topics
 
 ARCHIVED: Final = ("decisions", "ledger", "labels")
@@ -59,13 +59,17 @@ class ArchiveReport(msgspec.Struct, kw_only=True, rename={"first": "from", "last
 
 @dataclass(slots=True)
 class _Place:
-    """One partition on its way into the archive; ``following`` is the next offset to archive."""
+    """One partition on its way into the archive; ``following`` is the next offset to archive.
+
+    ``proof`` is the last archived record, still to be compared with the topic's.
+    """
 
     topic: str
     kafka: TopicPartition
     following: int
     epochs: Epochs
     end: int
+    proof: Meta | None = None
     held: list[TimedRecord] = field(default_factory=list)
     held_bytes: int = 0
     since_s: float = 0.0
@@ -112,8 +116,9 @@ class Archiver:
                 await self._write_due()
         finally:
             await consumer.stop()
-        for place in self._places.values():
-            await self._write(place)
+        if not self._unproven:
+            for place in self._places.values():
+                await self._write(place)
         return self._finished(self._clock.monotonic_s() - began_s)
 
     # -- where to go on ------------------------------------------------------------------
@@ -133,27 +138,15 @@ class Archiver:
             epochs = self._writer.epochs(name, kafka.partition)
             place = _Place(name, kafka, following, epochs, ends[kafka])
             _check_end(place, ends[kafka])
-            await self._check_same(consumer, place, begins[kafka])
-            await self._skip_removed(place, begins[kafka])
+            last = self._writer.last_meta(name, kafka.partition)
+            place.proof = last if last and last.last_offset >= begins[kafka] else None
             self._places[kafka] = place
+        for kafka, place in self._places.items():
+            await self._skip_removed(place, begins[kafka])
         # Without an await in between: a partition without a position is an error.
         consumer.assign(list(wanted))
         for kafka, place in self._places.items():
-            consumer.seek(kafka, place.following)
-
-    async def _check_same(self, consumer: AIOKafkaConsumer, place: _Place, begin: int) -> None:
-        """Refuse a topic that is not the one that was archived."""
-        meta = self._writer.last_meta(place.topic, place.kafka.partition)
-        if meta is None or meta.last_offset < begin:
-            return
-        at = meta.last_offset
-        async with unavailable_as_error():
-            found = [record async for record in read_range(consumer, place.kafka, at, at + 1)]
-        if found and digest_of(cast("TimedRecord", found[0])) != meta.last_digest:
-            raise BadConfiguration(
-                f"{_name(place.kafka)} holds another record at offset {at} than the archive: "
-                f"{_MADE_ANEW}"
-            )
+            consumer.seek(kafka, place.proof.last_offset if place.proof else place.following)
 
     async def _skip_removed(self, place: _Place, begin: int) -> None:
         """Record what retention removed before it was archived."""
@@ -188,7 +181,7 @@ class Archiver:
             place = self._places[kafka]
             if not place.held:
                 place.since_s = now_s
-            for record in records:
+            for record in _compared(place, records):
                 place.held.append(record)
                 place.held_bytes += len(record.value or b"") + RECORD_OVERHEAD_BYTES
 
@@ -199,6 +192,7 @@ class Archiver:
         begins, ends = await _bounds(consumer, gone)
         for kafka in gone:
             place = self._places[kafka]
+            place.proof = None
             await self._write(place)
             _check_end(place, ends[kafka])
             await self._skip_removed(place, begins[kafka])
@@ -208,11 +202,19 @@ class Archiver:
         """Whether everything up to the ends seen at the start was read."""
         for kafka, place in self._places.items():
             # The position, as the last offsets may be marks that are no records.
-            if place.end > place.following and await consumer.position(kafka) < place.end:
+            behind = place.proof is not None or place.end > place.following
+            if behind and await consumer.position(kafka) < place.end:
                 return False
         return True
 
+    @property
+    def _unproven(self) -> bool:
+        """Whether these may be other topics than the archived: then nothing is added yet."""
+        return any(place.proof for place in self._places.values())
+
     async def _write_due(self) -> None:
+        if self._unproven:
+            return
         now_s = self._clock.monotonic_s()
         for place in self._places.values():
             waited = place.held and now_s - place.since_s >= self._every_s
@@ -272,6 +274,21 @@ def _check_end(place: _Place, end: int) -> None:
             f"{_name(place.kafka)} ends at {end}, but {place.following} offsets are archived: "
             f"{_MADE_ANEW}"
         )
+
+
+def _compared(place: _Place, records: Sequence[TimedRecord]) -> Sequence[TimedRecord]:
+    """``records`` that are new. Raises BadConfiguration where the topic is not the archived one."""
+    proof = place.proof
+    if proof is None:
+        return records
+    place.proof = None
+    first = records[0]
+    if first.offset != proof.last_offset or digest_of(first) != proof.last_digest:
+        raise BadConfiguration(
+            f"{_name(place.kafka)} holds another record at offset {proof.last_offset} than the "
+            f"archive: {_MADE_ANEW}"
+        )
+    return [record for record in records if record.offset >= place.following]
 
 
 def _name(place: TopicPartition) -> str:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from risk.domain.times import rfc3339
 from streams.archive_names import ArchiveDamaged, Part, Span
 from streams.archive_rows import (
-    FORMAT,
     RAW_NAMES,
     ArchivedRecord,
     Meta,
-    meta_of,
     open_file,
     records_of,
 )
-from streams.archive_store import Hole, Listing, listing, read_hole, read_part, topics_in
+from streams.archive_store import (
+    Hole,
+    Listing,
+    checked_meta,
+    claimed,
+    listing,
+    read_hole,
+    read_part,
+    topics_in,
+)
 
 # A merge may take a file away between the listing and the reading of it.
 TRIES: Final = 5
@@ -164,7 +170,7 @@ def _read_part(
     name = str(part.path)
     try:
         file = open_file(read_part(folder, part), name)
-        topic = _meta(file, part).topic
+        topic = checked_meta(file, part).topic
     except ArchiveDamaged as error:
         on_damage(_damage(folder.name, part, error))
         return
@@ -179,23 +185,31 @@ def examine(root: Path, *, prove: bool) -> Examined:
     Proven is what its file's digest confirms: the rows that were written are the rows that
     are read, their number and span are those of the name, and epochs go on from file to file.
     """
-    topics: dict[str, TopicState] = {}
     found = Examined(
-        world=root.name, topics=topics, damaged=[], missing=[], overlaps=[], strays=[],
+        world=root.name, topics={}, damaged=[], missing=[], overlaps=[], strays=[],
         unfinished=0, holes=[],
     )  # fmt: skip
-    unfinished = 0
     for topic in topics_in(root):
-        folder = root / topic
-        held = listing(folder)
+        one = _examined(root / topic, prove=prove)
+        found.topics[topic] = one[0]
+        found.damaged.extend(one[1])
+        held = listing(root / topic)
         said = held.standing()
-        topics[topic] = _topic_state(folder, held, found.damaged, prove)
         found.missing.extend(_gone(topic, span) for span in said.missing)
         found.overlaps.extend(f"{topic}: {one} and {other}" for one, other in said.overlaps)
         found.strays.extend(str(path.relative_to(root)) for path in held.strays)
         found.holes.extend(holes(root, topic))
-        unfinished += len(held.partials)
-    return msgspec.structs.replace(found, unfinished=unfinished)
+        found = msgspec.structs.replace(found, unfinished=found.unfinished + len(held.partials))
+    return found
+
+
+def _examined(folder: Path, *, prove: bool) -> tuple[TopicState, list[Damage]]:
+    """The state of a topic; begun again where a merge takes files away meanwhile."""
+    for _ in range(TRIES):
+        damaged: list[Damage] = []
+        with contextlib.suppress(FileNotFoundError):
+            return _topic_state(folder, listing(folder), damaged, prove), damaged
+    raise ArchiveDamaged([f"{folder.name}: files vanish while they are read"])
 
 
 def _topic_state(folder: Path, held: Listing, damaged: list[Damage], prove: bool) -> TopicState:
@@ -208,7 +222,7 @@ def _topic_state(folder: Path, held: Listing, damaged: list[Damage], prove: bool
         size += (folder / part.path).stat().st_size
         following[part.span.partition] = part.span.last + 1
         try:
-            meta = _proven(folder, part, before) if prove else _claimed(folder, part)
+            meta = _proven(folder, part, before) if prove else claimed(folder, part)
         except ArchiveDamaged as error:
             damaged.append(_damage(folder.name, part, error))
             before = None
@@ -228,18 +242,10 @@ def _topic_state(folder: Path, held: Listing, damaged: list[Damage], prove: bool
     )
 
 
-def _claimed(folder: Path, part: Part) -> Meta:
-    """The footer of a part; its pages and its digest are not looked at."""
-    try:
-        return _meta(pq.ParquetFile(folder / part.path), part)
-    except (pa.ArrowException, OSError) as error:
-        raise ArchiveDamaged([f"{part.path}: its footer cannot be read ({error})"]) from None
-
-
 def _proven(folder: Path, part: Part, before: Meta | None) -> Meta:
     name = str(part.path)
     file = open_file(read_part(folder, part), name)
-    meta = _meta(file, part)
+    meta = checked_meta(file, part)
     if file.metadata.num_rows != meta.rows or file.schema_arrow.names[: len(RAW_NAMES)] != list(
         RAW_NAMES
     ):
@@ -250,16 +256,6 @@ def _proven(folder: Path, part: Part, before: Meta | None) -> Meta:
     )
     if before is not None and follows and before.epoch_after != meta.epoch_before:
         raise ArchiveDamaged([f"{name}: its epochs do not go on from the file before it"])
-    return meta
-
-
-def _meta(file: Any, part: Part) -> Meta:
-    """The footer of a part; raises ArchiveDamaged where it is another part's, or a newer one."""
-    meta = meta_of(file, str(part.path))
-    if meta.format != FORMAT:
-        raise ArchiveDamaged([f"{part.path}: format {meta.format}, this Weir reads {FORMAT}"])
-    if Span(meta.partition, meta.first, meta.last) != part.span:
-        raise ArchiveDamaged([f"{part.path}: its footer names other offsets"])
     return meta
 
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from risk.domain.errors import AlreadyRunning
 from streams.archive_disk import Disk, RealDisk, make_folders, put
@@ -42,7 +44,6 @@ from streams.archive_rows import (
     digest_of,
     encode,
     meta_of,
-    open_file,
     table_of,
 )
 
@@ -132,6 +133,30 @@ def read_part(folder: Path, part: Part) -> bytes:
     return body
 
 
+def claimed(folder: Path, part: Part) -> Meta:
+    """The footer of a part, without a look at its pages and its digest.
+
+    Raises ArchiveDamaged where it cannot be read or is another part's, FileNotFoundError.
+    """
+    try:
+        file = pq.ParquetFile(folder / part.path)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ArchiveDamaged([f"{part.path}: its footer cannot be read ({error})"]) from None
+    return checked_meta(file, part)
+
+
+def checked_meta(file: Any, part: Part) -> Meta:
+    """The footer of a part; raises ArchiveDamaged where it is another part's, or a newer one."""
+    meta = meta_of(file, str(part.path))
+    if meta.format != FORMAT:
+        raise ArchiveDamaged([f"{part.path}: format {meta.format}, this Weir reads {FORMAT}"])
+    if Span(meta.partition, meta.first, meta.last) != part.span:
+        raise ArchiveDamaged([f"{part.path}: its footer names other offsets"])
+    return meta
+
+
 class ArchiveWriter:
     """Adds to the archive of one world; made by ``open_archive``. Not for two threads at once."""
 
@@ -159,15 +184,10 @@ class ArchiveWriter:
         if not parts:
             return None
         try:
-            return self.meta(topic, parts[-1])
+            return claimed(self.folder(topic), parts[-1])
         except ArchiveDamaged as error:
-            self.damaged += error.problems
+            self.damaged += [problem for problem in error.problems if problem not in self.damaged]
             return None
-
-    def meta(self, topic: str, part: Part) -> Meta:
-        """The footer of a part; raises ArchiveDamaged."""
-        name = str(part.path)
-        return meta_of(open_file(read_part(self.folder(topic), part), name), name)
 
     def epochs(self, topic: str, partition: int) -> Epochs:
         """What is known of the epoch in force where archiving goes on."""

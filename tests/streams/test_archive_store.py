@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def test_power_cut_between_any_two_operations(tmp_path: Path) -> None:
         archive(root, RECORDS + TAIL)
         assert rows(root) == RECORDS + TAIL
         assert examine(root, prove=True).sound
+
+
+def test_a_process_that_goes_on_after_a_kill_relies_on_nothing_volatile(tmp_path: Path) -> None:
+    cut = 0
+    for step in range(steps_of(tmp_path / "whole")):
+        for more in (7, 8):
+            root = tmp_path / f"{step}-{more}" / "live"
+            root.mkdir(parents=True)
+            disk = PowerCutDisk(step, random.Random(step))
+            with contextlib.suppress(Stopped):
+                archive(root, RECORDS, disk)
+            if not disk.unsynced_names:
+                break
+            looks = len([path for path in (root, *root.rglob("*")) if path.is_dir()])
+            disk.again(more + (looks if more % 2 else 0))
+            with contextlib.suppress(Stopped):
+                archive(root, RECORDS, disk)
+            disk.cut_power()
+            cut += 1
+            held = rows(root)
+            assert held == RECORDS[: len(held)], f"killed after {step} operations"
+    assert cut
 
 
 def test_the_files_of_a_day_that_is_over_become_one(tmp_path: Path) -> None:

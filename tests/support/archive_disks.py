@@ -45,6 +45,11 @@ class StoppingDisk(RealDisk):
         self._step()
         super().remove(path)
 
+    def again(self, steps: int | None) -> None:
+        """Another process, on the same machine: count anew."""
+        self.passed = 0
+        self._steps = steps
+
     def _step(self) -> None:
         if self.passed == self._steps:
             raise Stopped
@@ -62,6 +67,7 @@ class PowerCutDisk(StoppingDisk):
         super().__init__(steps)
         self._rng = rng
         self._torn: set[Path] = set()
+        self._renamed: set[Path] = set()
         self._undo: dict[Path, list[Callable[[], None]]] = {}
 
     def make_folder(self, path: Path) -> None:
@@ -77,18 +83,25 @@ class PowerCutDisk(StoppingDisk):
         super().sync(path)
         self._torn.discard(path)
         self._undo.pop(path, None)
+        self._renamed = {one for one in self._renamed if one.parent != path}
 
     def rename(self, old: Path, new: Path) -> None:
         super().rename(old, new)
         if old in self._torn:
             self._torn.remove(old)
             self._torn.add(new)
+        self._renamed.add(new)
         self._change(new.parent, lambda: _back(new, old))
 
     def remove(self, path: Path) -> None:
         body = path.read_bytes()
         super().remove(path)
         self._change(path.parent, lambda: _restore(path, body))
+
+    @property
+    def unsynced_names(self) -> bool:
+        """Whether a file has its name, but would lose it without power."""
+        return any(path.suffix == ".parquet" for path in self._renamed)
 
     def cut_power(self) -> None:
         """What a machine finds when it starts again."""
