@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from risk.domain.kinds import ENTITY_KINDS
+
 _BUCKET = "{b00}"
 _EVENT = "e"
 
@@ -46,6 +48,13 @@ class Keys:
     def log(self, tenant: str, kind: str, identifier: str) -> bytes:
         """The log of one entity."""
         return self._name(f"{tenant}:{kind}:{identifier}")
+
+    def parse_log(self, key: bytes) -> tuple[str, str, str] | None:
+        """(tenant, kind, identifier) of a key made by ``log``; None for any other key."""
+        parts = key.decode()[len(self.prefix) + len(_BUCKET) + 1 :].split(":", 2)
+        if len(parts) < 3 or parts[1] not in ENTITY_KINDS:
+            return None
+        return parts[0], parts[1], parts[2]
 
     def parse_event(self, key: bytes) -> tuple[str, str]:
         """(tenant, event key) of a key made by ``event``."""

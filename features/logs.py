@@ -123,16 +123,17 @@ class Log:
         begin = (max(start, self.first) - self.first) * RECORD_BYTES
         return bytes(self.records[begin : max(begin, (sequence - self.first) * RECORD_BYTES)])
 
-    def put(self, sequence: int, record: bytes) -> None:
+    def put(self, sequence: int, record: bytes) -> bool:
         """Put a record at its recorded sequence; sequences never heard of become holes.
 
-        Any order of calls gives the same log. A record that stands is not replaced.
+        Any order of calls gives the same log. A record that stands is not replaced; False
+        where it is another one.
         """
         if not self.records:
             self.first = sequence
         keep = fold_at(max(self.following, sequence + 1))
         if sequence < keep:
-            return
+            return True
         self.trim(keep)
         if sequence < self.first:
             self.records[:0] = HOLE_RECORD * (self.first - sequence)
@@ -140,11 +141,13 @@ class Log:
         if sequence >= self.following:
             self.records += HOLE_RECORD * (sequence + 1 - self.following)
         at = (sequence - self.first) * RECORD_BYTES
-        if self.records[at : at + RECORD_BYTES] == HOLE_RECORD:
-            self.records[at : at + RECORD_BYTES] = record
+        held = bytes(self.records[at : at + RECORD_BYTES])
+        if held == HOLE_RECORD:
+            held = self.records[at : at + RECORD_BYTES] = record
         # What is missing in front reads as holes anyway.
         while self.records.startswith(HOLE_RECORD):
             self.trim(self.first + 1)
+        return held == record
 
     def trim(self, keep: int) -> None:
         """Drop what is before ``keep``: no retry may ask for it any more."""

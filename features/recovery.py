@@ -12,6 +12,10 @@ The steps, each under a fencing token that the scripts contain (design, section 
 A watermark bounds step 3. Redis comes back as a prefix of its own command stream (AOF), and
 everything published before an acknowledged offset was decided before that acknowledgement
 in the stream. So a state that remembers the acknowledgement remembers those decisions too.
+
+A rebuild is the same with the watermarks put back to the beginning, for a Redis that has lost
+what no restart explains. Its own marks move on as it goes: whoever comes after it, if it is
+killed, goes on from there.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,13 +50,20 @@ LOCK_MS: Final = 10_000
 WAIT_S: Final = 0.05
 CHUNK: Final = 200
 Joined = tuple[int, dict[str, Script]]
+Progress = Callable[[int], None]
+"""Called with how many more records were read."""
+_REBUILDING: Final = ":rebuilding"  # ends the marks of a rebuild that has not opened the gate
 
 
 @dataclass(slots=True)
 class Recovered:
-    """What a recovery did. ``unreadable`` names what Weir did not write, in Kafka or Redis."""
+    """What a recovery did. ``unreadable`` names what Weir did not write, in Kafka or Redis.
+
+    ``resumed`` says that it went on with a rebuild that had been interrupted.
+    """
 
     epoch: int = 0
+    resumed: bool = False
     read: int = 0
     void: int = 0
     restored: int = 0
@@ -62,10 +73,12 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One attempt, known by the token in its scripts."""
+    """One attempt, known by the token in its scripts. ``whole``: as if nothing were there."""
 
     scripts: dict[str, Script]
     report: Recovered
+    whole: bool = False
+    told: Progress | None = None
 
 
 class Recovery:
@@ -99,6 +112,21 @@ class Recovery:
             self._joining.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._joining)
 
+    async def rebuild(self, told: Progress | None = None) -> Recovered:
+        """Close the gate, restore everything that the topics tell, and open the next epoch.
+
+        Running processes wait meanwhile and join the new epoch. Goes on with a rebuild that was
+        interrupted. Raises Unavailable.
+        """
+        while True:
+            report = Recovered()
+            turn = await self._take_lock(report, whole=True, told=told)
+            if turn is not None:
+                with contextlib.suppress(StaleEpoch):
+                    await self._recover(turn)
+                    return report
+            await asyncio.sleep(WAIT_S)
+
     async def close(self) -> None:
         """Stop a recovery that is under way; its lock runs out by itself."""
         if self._joining is not None:
@@ -110,7 +138,7 @@ class Recovery:
             joined = await self._open_epoch()
             if joined is not None:
                 return joined
-            turn = await self._take_lock()
+            turn = await self._take_lock(Recovered())
             if turn is not None:
                 # A lost lock or a restart in between: begin again.
                 with contextlib.suppress(StaleEpoch):
@@ -126,12 +154,14 @@ class Recovery:
         known = await self._connection.knows(list(scripts.values()))
         return (int(held), scripts) if known else None
 
-    async def _take_lock(self) -> _Turn | None:
+    async def _take_lock(
+        self, report: Recovered, *, whole: bool = False, told: Progress | None = None
+    ) -> _Turn | None:
         token = secrets.token_hex(16)
         taken = await self._connection.call(
             "SET", self._keys.lock, token, "NX", "PX", self._lock_ms
         )
-        return _Turn(recovery_scripts(token), Recovered()) if taken else None
+        return _Turn(recovery_scripts(token), report, whole, told) if taken else None
 
     async def _recover(self, turn: _Turn) -> Joined:
         """One attempt; raises StaleEpoch where the lock or Redis's memory is lost on the way."""
@@ -169,7 +199,7 @@ class Recovery:
     async def _rebuild(self, turn: _Turn) -> Joined:
         for script in turn.scripts.values():
             await self._connection.load(script)
-        joined = await self._open_epoch()
+        joined = None if turn.whole else await self._open_epoch()
         if joined is not None:  # another recovery has just finished
             await self._run(turn, "release", ())
             return joined
@@ -189,19 +219,44 @@ class Recovery:
 
     async def _restore(self, turn: _Turn, markers: dict[Place, int]) -> None:
         """Bring back everything that stands between the watermarks and the markers."""
-        watermarks = await self._watermarks()
+        watermarks, rebuilding = await self._watermarks()
+        turn.report.resumed = rebuilding
+        if turn.whole and not rebuilding:
+            watermarks, rebuilding = {}, True
+            await self._note(turn, dict.fromkeys(markers, (-1, 0)))
         for place, marker in markers.items():
             offset, epoch = watermarks.get(place, (-1, None))
             standing = Standing(epoch)
             findings: list[Found] = []
+            read = 0
             async for record in self._truth.read(*place, offset + 1, marker):
                 found = self._find(turn.report, place, record, standing)
+                read += 1
                 if found is not None:
                     findings.append(found)
                 if len(findings) >= CHUNK:
                     await self._write(turn, findings)
                     findings = []
+                    if rebuilding:
+                        await self._note(turn, {place: (record.offset, standing.epoch)})
+                    read = self._tell(turn, read)
             await self._write(turn, findings)
+            self._tell(turn, read)
+            if rebuilding:
+                await self._note(turn, {place: (marker - 1, standing.epoch)})
+
+    def _tell(self, turn: _Turn, read: int) -> int:
+        if turn.told is not None:
+            turn.told(read)
+        return 0
+
+    async def _note(self, turn: _Turn, marks: dict[Place, tuple[int, int]]) -> None:
+        """Write down how far a rebuild has come; opening the gate replaces every such mark."""
+        pairs: list[Argument] = []
+        for place, (offset, epoch) in marks.items():
+            field = watermark_field(place.topic, place.partition)
+            pairs += (field, f"{offset}:{epoch}{_REBUILDING}")
+        await self._run(turn, "progress", (self._keys.watermarks,), *pairs)
 
     def _find(
         self, report: Recovered, place: Place, record: TruthRecord, standing: Standing
@@ -261,16 +316,22 @@ class Recovery:
         keys = (self._keys.epoch, self._keys.watermarks)
         await self._run(turn, "open", keys, epoch, *marks)
 
-    async def _watermarks(self) -> dict[Place, tuple[int, int]]:
-        """Offset and epoch of the last acknowledged record of each partition."""
+    async def _watermarks(self) -> tuple[dict[Place, tuple[int, int]], bool]:
+        """Offset and epoch of the last acknowledged record of each partition.
+
+        True where they are the marks of a rebuild that did not come to its end.
+        """
         found: dict[Place, tuple[int, int]] = {}
+        rebuilding = False
         held: dict[bytes, bytes] = await self._connection.call("HGETALL", self._keys.watermarks)
         for name, mark in held.items():
             topic, _, partition = name.decode().partition(":")
-            offset, _, epoch = mark.decode().partition(":")
+            text = mark.decode()
+            rebuilding = rebuilding or text.endswith(_REBUILDING)
+            offset, _, epoch = text.removesuffix(_REBUILDING).partition(":")
             place = Place("decisions" if topic == "decisions" else "ledger", int(partition))
             found[place] = (int(offset), int(epoch))
-        return found
+        return found, rebuilding
 
     async def _run(
         self, turn: _Turn, step: str, keys: Sequence[bytes], *arguments: Argument

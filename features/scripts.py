@@ -24,6 +24,7 @@ RECOVERY: Final = (
     "recovery_hold",
     "recovery_release",
     "recovery_close",
+    "recovery_progress",
     "recovery_restore",
     "recovery_settle",
     "recovery_open",

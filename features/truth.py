@@ -68,6 +68,11 @@ class Standing:
     def __init__(self, epoch: int | None) -> None:
         self._epoch = epoch or 0
 
+    @property
+    def epoch(self) -> int:
+        """The epoch in force so far; 0 where none is known."""
+        return self._epoch
+
     def admits(self, record: TruthRecord) -> bool:
         """True where ``record`` is authoritative; markers never are."""
         self._epoch = max(record.epoch, self._epoch)

@@ -1,0 +1,109 @@
+"""`weir parity`: every served vector and score of a range made again from the topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from features.proof.certificate import ParityReport
+    from risk.settings import Settings
+
+_Report = Annotated[Path | None, typer.Option("--report", help="Write the certificate as JSON.")]
+_World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
+_From = Annotated[
+    str | None, typer.Option("--from", help="RFC 3339, inclusive; decided_at. Default: all.")
+]
+_To = Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive. Default: all.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("parity")(parity)
+
+
+def parity(
+    begin: _From = None, end: _To = None, world: _World = None, report: _Report = None
+) -> None:
+    """Rebuild every vector and score decided in a range, bit for bit, from the topics alone.
+
+    Exit codes: 0 all equal, 1 something differs or a record is damaged, 2 bad input, 4 nothing
+    differs but not everything could be proven (also where the range is empty).
+
+    Report keys: from, to, verdict (equal, different, unprovable, empty), checked, equal, unequal,
+    unprovable (cause to count), first_difference (payment_id, tenant, feature, served, rebuilt,
+    decision, records), first_unprovable (by cause: payment_id, decision, place, means), damaged,
+    first_damaged, missing (topic, partition, first, last), records, void, fallbacks, repeated,
+    ranges (topic, partition, first, end, epoch), history_from, digests (catalogue, models),
+    seconds, per_s.
+    """
+    import asyncio
+
+    from risk.cli.proofs import kafka_of, leave, range_ms, settings_of, write_report
+    from risk.domain.clock import SystemClock
+
+    settings, (from_ms, to_ms) = settings_of(world), range_ms(begin, end)
+    clock = SystemClock()
+    with kafka_of(settings, "parity") as ready:
+        began_s = clock.monotonic_s()
+        found = asyncio.run(_prove(ready, from_ms, to_ms))
+    seconds = clock.monotonic_s() - began_s
+    write_report(report, _timed(found, seconds))
+    for line in told(found):
+        typer.echo(line)
+    typer.echo(f"{found.checked} payments in {seconds:.1f} s")
+    leave(found.verdict)
+
+
+async def _prove(settings: Settings, from_ms: int, to_ms: int) -> ParityReport:
+    from features.parity import Parity
+    from risk.cli.proofs import history_of, models_of, rates_of, shown
+
+    history = await history_of(settings, from_ms, to_ms)
+    extent = history.extent
+    check = Parity(extent, rates_of(settings), models_of(settings), from_ms, to_ms)
+    with shown("proving", sum(span.end - span.first for span in extent.spans)) as advance:
+        async for chunk in history.chunks():
+            check.take(chunk)
+            advance(len(chunk))
+    return await check.finish(history)
+
+
+def told(found: ParityReport) -> list[str]:
+    """The certificate in a few lines, the first difference by its name."""
+    lines = [
+        f"{found.verdict}: {found.checked} checked, {found.equal} equal bit for bit,"
+        f" {found.unequal} unequal, {sum(found.unprovable.values())} unprovable"
+    ]
+    first = found.first_difference
+    if first is not None:
+        lines.append(
+            f"first difference: payment {first.payment_id}, {first.feature}:"
+            f" served {first.served}, rebuilt {first.rebuilt}; it saw {len(first.records)} records"
+        )
+    for cause, count in found.unprovable.items():
+        one = found.first_unprovable[cause]
+        where = ""
+        if one.place is not None:
+            where = f" ({one.place.kind} {one.place.identifier} at {one.place.sequence})"
+        lines.append(f"  {cause} {count}: {one.means} First: {one.payment_id}{where}")
+    lines += [
+        f"  damaged: {one.origin.topic}:{one.origin.partition}@{one.origin.offset}: {one.reason}"
+        for one in found.first_damaged[:5]
+    ]
+    lines += [
+        f"  missing: {one.topic}:{one.partition} offsets {one.first} to {one.last}"
+        for one in found.missing[:5]
+    ]
+    if found.verdict == "empty":
+        lines.append("  nothing was decided in this range, so nothing is proven")
+    return lines
+
+
+def _timed(found: ParityReport, seconds: float) -> dict[str, object]:
+    import msgspec
+
+    whole: dict[str, object] = msgspec.to_builtins(found)
+    return {**whole, "seconds": seconds, "per_s": found.checked / seconds if seconds else 0.0}

@@ -1,0 +1,104 @@
+"""`weir rebuild`: an empty or half-empty Redis filled again from the topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from risk.settings import Settings
+
+_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
+_World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rebuild")(rebuild)
+
+
+def rebuild(world: _World = None, report: _Report = None) -> None:
+    """Put back into Redis all that the topics tell: logs, receipts, unfinished claims.
+
+    Running doors wait until it is done, and join the epoch that it opens; nothing is decided
+    meanwhile. Run it again after an interruption, it goes on. Records go to their recorded
+    sequences, and what stands is not replaced.
+
+    Report keys: world, records, restored, void, resumed, epoch, seconds, per_s, logs,
+    digest_before, digest_after (of all logs), unreadable (records that Weir did not write).
+    Exit codes: 0 done, 1 a part does not answer or a record cannot be read.
+    """
+    import asyncio
+
+    from risk.cli.proofs import settings_of, write_report
+    from risk.local import parts
+
+    settings = settings_of(world)
+    with parts.resolve(settings, ("kafka", "redis"), command="rebuild") as ready:
+        found = asyncio.run(_rebuild(ready))
+    write_report(report, found)
+    typer.echo(
+        f"{found['restored']} of {found['records']} records put back in {found['seconds']:.1f} s"
+        f" ({found['per_s']:.0f}/s); {found['logs']} logs, epoch {found['epoch']}"
+    )
+    same = found["digest_before"] == found["digest_after"]
+    typer.echo(f"digest {found['digest_after']}{' as before' if same else ''}")
+    unreadable = found["unreadable"]
+    assert isinstance(unreadable, list)
+    for line in unreadable[:5]:
+        typer.echo(f"  unreadable: {line}", err=True)
+    if unreadable:
+        raise typer.Exit(1)
+
+
+async def _rebuild(settings: Settings) -> dict[str, object]:
+    from features.connection import Connection
+    from features.keys import Keys
+    from features.log_digest import redis_digest
+    from features.recovery import Recovery
+    from risk.cli.proofs import history_of, rates_of, shown
+    from risk.domain.clock import SystemClock
+    from streams.publish import KafkaPublisher
+    from streams.topics import Topics, redis_prefix
+    from streams.truth import KafkaTruth
+
+    topics, keys, clock = Topics(settings.world), Keys(redis_prefix(settings.world)), SystemClock()
+    spans = (await history_of(settings)).extent.spans
+    connection = Connection(settings.redis)
+    read = 0
+    try:
+        await connection.refuse_cluster()
+        async with KafkaPublisher(settings.kafka, topics) as publisher:
+            truth = KafkaTruth(settings.kafka, topics, publisher)
+            recovery = Recovery(connection, keys, truth, rates_of(settings))
+            before = await redis_digest(connection, keys)
+            began_s = clock.monotonic_s()
+            with shown("rebuilding", sum(span.end - span.first for span in spans)) as advance:
+
+                def told(count: int) -> None:
+                    nonlocal read
+                    read += count
+                    advance(count)
+
+                done = await recovery.rebuild(told)
+            seconds = clock.monotonic_s() - began_s
+            await recovery.close()
+        after = await redis_digest(connection, keys)
+    finally:
+        await connection.close()
+    return {
+        "world": settings.world,
+        "records": read,
+        "restored": done.restored,
+        "void": done.void,
+        "resumed": done.resumed,
+        "epoch": done.epoch,
+        "seconds": seconds,
+        "per_s": read / seconds if seconds else 0.0,
+        "logs": after.logs,
+        "digest_before": before.hex,
+        "digest_after": after.hex,
+        "unreadable": done.unreadable,
+    }
