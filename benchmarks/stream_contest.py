@@ -29,9 +29,10 @@ from benchmarks.stream_measure import (
 )
 from benchmarks.stream_scene import Scene, send_all, set_fsync
 from risk.domain.clock import SystemClock
+from risk.domain.errors import Unavailable
 from risk.local import ports
 from risk.local.process import Child, Command, log_tail
-from risk.local.services import service_environment, start_service
+from risk.local.services import log_of, service_environment, start_service
 
 PARTITIONS: Final = 8
 READY_S: Final = 90.0
@@ -78,9 +79,12 @@ class Contest:
         they are sent when all partitions have their worker.
         """
         set_fsync(self._parts.redis.url, "everysec" if name == "usual" else "always")
-        if name == "weir":
-            return asyncio.run(self._weir(scene, workers))
-        return Found(asyncio.run(self._other(name, scene)))
+        try:
+            if name == "weir":
+                return asyncio.run(self._weir(scene, workers))
+            return Found(asyncio.run(self._other(name, scene)))
+        except Unavailable as problem:
+            raise Unavailable(name, f"{problem}; {self._last_words(name, scene)}") from None
 
     async def _weir(self, scene: Scene, workers: int) -> Found:
         decisions = scene.topics.decisions
@@ -126,6 +130,11 @@ class Contest:
             name, (*program, *options), self._folder / f"{group}.log", environment, stop_s=5.0
         )
 
+    def _last_words(self, name: str, scene: Scene) -> str:
+        if name == "weir":
+            return log_tail(log_of("worker-0", scene.settings.state))
+        return log_tail(self._folder / f"{scene.topics.world}-{name}.log")
+
     def _window(self, scene: Scene) -> Window:
         return Window(self._seconds, scene.total)
 
@@ -149,8 +158,8 @@ def running_workers(scene: Scene, workers: int) -> Iterator[tuple[list[Child], l
     pages: list[str] = []
     try:
         for slot in range(workers):
-            port = ports.pick()
-            settings = scene.settings
+            port, settings = ports.pick(), scene.settings
+            (settings.state / "ready" / f"worker-{slot}").unlink(missing_ok=True)
             os.environ["WEIR_METRICS_PORT"] = str(port)
             children.append(
                 start_service(f"worker-{slot}", ["worker", "--slot", str(slot)], settings)

@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from risk.domain.clock import Clock
 from risk.domain.errors import Unavailable
 
-LOOK_EVERY_S: Final = 0.1
+LOOK_EVERY_S: Final = 0.05
 WARM_UP_S: Final = 1.0
+WARM_UP_SHARE: Final = 0.2  # whoever does this much in less time has warmed up
 STARTS_WITHIN_S: Final = 90.0
 # Partitions do not end together: the last tenth is finished by ever fewer of them.
 UNTIL_SHARE: Final = 0.9
@@ -68,10 +69,10 @@ async def measure(one: Contestant, window: Window, clock: Clock) -> Steady:
     Raises Unavailable where it ends, stalls, or is done before the window begins.
     """
     await _first(one, clock)
-    await asyncio.sleep(WARM_UP_S)
+    until = int(window.total * UNTIL_SHARE)
+    await _warm_up(one, int(window.total * WARM_UP_SHARE), clock)
     before = await one.probe()
     began_s, begun = await one.look()
-    until = int(window.total * UNTIL_SHARE)
     at_s, done, moved_s = began_s, begun, began_s
     while at_s - began_s < window.seconds and done < until:
         await asyncio.sleep(LOOK_EVERY_S)
@@ -87,6 +88,12 @@ async def measure(one: Contestant, window: Window, clock: Clock) -> Steady:
         raise Unavailable("benchmark", "done before it was measured: raise --payments")
     used = {name: total - before.get(name, 0.0) for name, total in after.items()}
     return Steady(done - begun, at_s - began_s, used)
+
+
+async def _warm_up(one: Contestant, enough: int, clock: Clock) -> None:
+    ends_s = clock.monotonic_s() + WARM_UP_S
+    while clock.monotonic_s() < ends_s and (await one.look())[1] < enough:
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _first(one: Contestant, clock: Clock) -> None:

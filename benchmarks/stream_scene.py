@@ -44,6 +44,11 @@ class Scene:
     bodies: list[tuple[bytes, bytes]]  # (key, event), in order
 
     @property
+    def ids(self) -> list[str]:
+        """The payments' ids, in order."""
+        return [payment_id(self.topics.world, place) for place in range(self.total)]
+
+    @property
     def total(self) -> int:
         return len(self.bodies)
 
@@ -80,8 +85,13 @@ class Scenes:
         times = now_ms + (np.arange(count) * SPACING_MS).astype(np.int64)
         drawn: Draw = self._population.draw(rng, times)
         for place in range(count):
-            event = self._population.payment(drawn, place, f"pay_{world}_{place:08d}")
+            event = self._population.payment(drawn, place, payment_id(world, place))
             yield f"main:{event.account}".encode(), encode_event(event)
+
+
+def payment_id(world: str, place: int) -> str:
+    """The id of the payment at ``place``."""
+    return f"pay_{world}_{place:08d}"
 
 
 async def send_all(scene: Scene) -> None:
@@ -99,7 +109,7 @@ async def send_all(scene: Scene) -> None:
 
 
 def flush(redis_url: str) -> None:
-    """Empty Redis, and let it write its file anew, so that no rewrite falls into a round."""
+    """Empty Redis."""
     client = _client(redis_url)
     try:
         client.flushall()

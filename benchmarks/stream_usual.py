@@ -36,6 +36,7 @@ from risk.tables.load import exchange_rates
 WINDOW_S: Final = {"5m": 300, "1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 ROW: Final = {name: place for place, name in enumerate(FEATURE_NAMES)}
 KINDS: Final = "account|card|device|ip|merchant"
+WINDOWS: Final = "|".join(WINDOW_S)
 PARTNER: Final = {
     "accounts": "account", "cards": "card", "devices": "device", "ips": "ip",
     "merchants": "merchant", "countries": "country",
@@ -49,15 +50,15 @@ def _found(pattern: str) -> list[tuple[tuple[str, ...], int]]:
     return [(match.groups(), place) for match, place in hits if match]
 
 
-COUNTS: Final = _found(rf"({KINDS})_payments_(\w+)")
-SUMS: Final = _found(rf"({KINDS})_amount_sum_(\w+)")
-SETS: Final = _found(rf"({KINDS})_({'|'.join(PARTNER)})_(\w+)")
+COUNTS: Final = _found(rf"({KINDS})_payments_({WINDOWS})")
+SUMS: Final = _found(rf"({KINDS})_amount_sum_({WINDOWS})")
+SETS: Final = _found(rf"({KINDS})_({'|'.join(PARTNER)})_({WINDOWS})")
 NEW: Final = _found(rf"({KINDS})_new_(device|ip|card|merchant|country)")
 LAST: Final = _found(rf"({KINDS})_since_last")
 # Kept by other agents, from outcomes, labels and logins: only read here.
 OTHERS: Final = _found(
     rf"({KINDS})_(declines|top_ups|transfers|fraud|logins|failed_logins|password_resets"
-    r"|device_changes|beneficiaries_added)_(\w+)"
+    rf"|device_changes|beneficiaries_added)_({WINDOWS})"
 )
 
 
