@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -33,17 +34,41 @@ def random_forest(train: Floats, fraud: Flags, test: Floats) -> Floats:
 
 
 def histogram_boosting(train: Floats, fraud: Flags, test: Floats) -> Floats:
-    """100 iterations, rate 0.1, depth 3: the pair to beat on the Handbook world."""
+    """100 iterations, rate 0.1, depth 3; at most 255 bins a feature."""
     model = HistGradientBoostingClassifier(
         max_iter=100, learning_rate=0.1, max_depth=3, early_stopping=False, random_state=0
     )
     return _risk(model.fit(train, fraud).predict_proba(test))
 
 
+def fine_boosting(train: Floats, fraud: Flags, test: Floats) -> Floats:
+    """LightGBM as the published XGBoost row: 100 trees, rate 0.1, depth 3, fine bins.
+
+    The bins, and leaves that one row may fill, are what XGBoost has from the start; they keep the
+    tail of the amounts apart.
+    """
+    binning = {"max_bin": 4095, "min_data_in_bin": 1, "verbosity": -1}
+    data = lightgbm.Dataset(train, fraud.astype(np.float64), params=binning)
+    parameters = binning | {
+        "objective": "binary",
+        "learning_rate": 0.1,
+        "max_depth": 3,
+        "num_leaves": 8,
+        "min_data_in_leaf": 1,
+        "min_sum_hessian_in_leaf": 1.0,
+        "lambda_l2": 1.0,
+        "num_threads": 1,
+        "deterministic": True,
+    }
+    booster = lightgbm.train(parameters, data, num_boost_round=100)
+    return np.asarray(booster.predict(test), dtype=np.float64)
+
+
 RIVALS: Final[Mapping[str, Rival]] = {
     "logistic_regression": logistic_regression,
     "random_forest": random_forest,
     "histogram_boosting": histogram_boosting,
+    "fine_boosting": fine_boosting,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.dataset import observe
 from models.evaluate import auc
 from models.handbook import (
     FEATURES,
@@ -26,6 +27,7 @@ from risk.domain.errors import BadConfiguration
 from risk.domain.times import to_ms
 from risk.simulator.handbook import HandbookWorld
 from risk.simulator.handbook_law import DAY_MS, Table
+from risk.tables.load import exchange_rates
 
 HOUR_MS = 3_600_000
 START_MS = 1_522_540_800_000
@@ -196,3 +198,18 @@ def test_rivals_learn_and_repeat_themselves(name: str) -> None:
     assert first.shape == (300,)
     assert auc(fraud[600:], first) > 0.95
     assert first == pytest.approx(again, abs=1e-12)
+
+
+def test_the_live_features_of_a_world_have_the_rows_of_its_table() -> None:
+    """So that folds and metrics hold for the vectors that serving computes."""
+    world = HandbookWorld(5, days=30, customers=40, terminals=600)
+    table = world.table()
+    samples = observe(world.events(), exchange_rates(None, "EUR"))
+    assert samples.time_ms.tolist() == table.time_ms.tolist()
+    assert samples.amount_base.tolist() == table.amount_minor.tolist()
+    end_ms = START_MS + 37 * DAY_MS
+    assert samples.fraud_at(end_ms).tolist() == table.fraud.tolist()
+    # A label counts from its own moment on, 7 days after the payment.
+    paid_ms = int(table.time_ms[table.fraud][0])
+    assert not samples.fraud_at(paid_ms + 7 * DAY_MS - 1).any()
+    assert samples.fraud_at(paid_ms + 7 * DAY_MS)[np.flatnonzero(table.fraud)[0]]
