@@ -14,7 +14,7 @@ from typing import Final
 
 from risk.domain.clock import Deadline
 from risk.domain.kinds import event_key
-from risk.domain.limits import BATCH_PAYMENTS_MAX
+from risk.domain.limits import WALK_PAYMENTS_MAX
 from risk.domain.observation import Arrival
 from streams.worker import Answer, Engine, is_poison
 
@@ -69,7 +69,7 @@ class Junction:
             await self._together(group)
 
     def _take(self) -> list[_Waiting]:
-        """The longest-waiting calls whose events are different and fit into one batch."""
+        """The longest-waiting calls whose events are different and fit into one walk."""
         group: list[_Waiting] = []
         known: set[tuple[str, str]] = set()
         size = 0
@@ -77,7 +77,7 @@ class Junction:
             one = self._waiting[0]
             keys = {(arrival.event.tenant, event_key(arrival.event)) for arrival in one.arrivals}
             size += len(one.arrivals)
-            if group and (size > BATCH_PAYMENTS_MAX or known & keys):
+            if group and (size > WALK_PAYMENTS_MAX or known & keys):
                 break
             group.append(self._waiting.popleft())
             known |= keys

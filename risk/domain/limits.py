@@ -21,6 +21,7 @@ LATENESS_MS_MAX = 24 * 60 * 60 * 1000  # live world: older events go to the late
 SKEW_MS_MAX = 5_000  # records this much newer than the event count as age 0
 
 BATCH_PAYMENTS_MAX = 64  # per Redis call, so that HTTP never queues behind a long script
+WALK_PAYMENTS_MAX = 256  # one walk under backlog: the broker's cost is per request, not per record
 TAIL_CAP = 256  # records of a log that a feature may see
 LOG_SLACK = 64  # a log is trimmed in steps of this many records
 HORIZON_MS = 30 * 24 * 60 * 60 * 1000  # the longest window

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from risk.domain.clock import Deadline, SystemClock
 from risk.domain.errors import Unavailable
-from risk.domain.limits import BATCH_PAYMENTS_MAX
+from risk.domain.limits import WALK_PAYMENTS_MAX
 from risk.domain.observation import Arrival
 from risk.domain.outcome import Outcome
 from risk.engine import Verdict
@@ -76,9 +76,9 @@ async def test_an_event_is_never_twice_in_a_batch() -> None:
 async def test_batches_stay_within_the_limit_and_so_do_walks() -> None:
     engine = Recording()
     junction = Junction(engine, in_flight_max=2)
-    calls = [ask(junction, *range(at * 50, at * 50 + 50)) for at in range(8)]
+    calls = [ask(junction, *range(at * 60, at * 60 + 60)) for at in range(20)]
     await asyncio.gather(*calls)
-    assert max(map(len, engine.batches)) <= BATCH_PAYMENTS_MAX
+    assert max(map(len, engine.batches)) <= WALK_PAYMENTS_MAX
     assert engine.most <= 2
 
 
