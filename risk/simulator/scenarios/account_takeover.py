@@ -51,7 +51,7 @@ class AccountTakeover:
         "account_amount_ratio_30d", "beneficiary_accounts_7d",
     )  # fmt: skip
 
-    weight: float = parameter(0.25, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.25, "", "How often an episode is of this scenario.")
     guesses_max: int = parameter(7, "logins", "Most failed logins before the one that works.")
     abroad_share: float = parameter(0.5, "share", "Thieves who sit in any country at all.")
     quiet_share: float = parameter(0.15, "share", "Thieves who use the victim's own device.")

@@ -50,7 +50,7 @@ class BonusAbuse:
         "account_top_ups_24h", "beneficiary_accounts_7d", "device_payments_24h",
     )  # fmt: skip
 
-    weight: float = parameter(0.015, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.015, "", "How often an episode is of this scenario.")
     accounts_min: int = parameter(5, "accounts", "Fewest accounts of one ring.", 1)
     accounts_max: int = parameter(12, "accounts", "Most accounts of one ring.", 1)
     devices_max: int = parameter(3, "devices", "Most devices of one ring.", 1)

@@ -42,7 +42,7 @@ class CardTesting:
         "merchant_cards_1h", "account_new_device", "payment_amount",
     )  # fmt: skip
 
-    weight: float = parameter(0.075, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.075, "", "How often an episode is of this scenario.")
     cards_min: int = parameter(5, "cards", "Fewest cards that one tester tries.", 1)
     cards_max: int = parameter(16, "cards", "Most cards that one tester tries.", 1)
     devices_max: int = parameter(2, "devices", "Most devices of one tester.", 1)

@@ -55,7 +55,7 @@ class DormantAccount:
         "account_beneficiaries_added_24h", "payment_amount", "beneficiary_accounts_7d",
     )  # fmt: skip
 
-    weight: float = parameter(0.015, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.015, "", "How often an episode is of this scenario.")
     silent_days_min: float = parameter(200.0, "days", "Least age of the account.", 60)
     silent_days_max: float = parameter(
         2_500.0, "days", "Greatest age, if from before the world.", 60

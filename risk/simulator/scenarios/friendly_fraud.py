@@ -33,9 +33,9 @@ class FriendlyFraud:
     name: ClassVar = "friendly_fraud"
     title: ClassVar = "Friendly fraud"
     subject: ClassVar = "account"
-    features: ClassVar = ("payment_card_absent", "payment_amount", "account_fraud_30d")
+    features: ClassVar = ("payment_card_absent",)
 
-    weight: float = parameter(0.23, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.23, "", "How often an episode is of this scenario.")
     familiar_share: float = parameter(0.6, "share", "Purchases at a merchant known to the buyer.")
     dearness: float = parameter(1.5, "factor", "By which the price is above the usual one.", 0.1)
     labels: LabelLaw = _LAW

@@ -43,11 +43,11 @@ class MerchantCollusion:
     title: ClassVar = "Merchant collusion"
     subject: ClassVar = "merchant"
     features: ClassVar = (
-        "merchant_amount_ratio_7d", "merchant_amount_spread_7d", "merchant_payments_24h",
+        "merchant_amount_ratio_7d", "merchant_amount_spread_7d", "payment_amount",
         "merchant_fraud_30d", "merchant_fraud_share_30d", "card_amount_ratio_30d",
     )  # fmt: skip
 
-    weight: float = parameter(0.01, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.01, "", "How often an episode is of this scenario.")
     cards_min: int = parameter(4, "cards", "Fewest complicit cards.", 1)
     cards_max: int = parameter(9, "cards", "Most complicit cards.", 1)
     payments_min: int = parameter(2, "payments", "Fewest payments of one card.", 1)

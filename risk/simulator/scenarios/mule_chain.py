@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
 from risk.simulator.label_laws import LabelLaw, Way
@@ -21,7 +21,7 @@ from risk.simulator.scenarios.moves import (
     wait,
     withdrawal,
 )
-from risk.simulator.scenarios.parameters import check, parameter
+from risk.simulator.scenarios.parameters import PAYMENTS, check, parameter
 from risk.simulator.script import Attempt, Script
 
 EXITS: Final = 15  # accounts abroad and at exchanges, where the trace ends; used again
@@ -61,12 +61,12 @@ class MuleChain:
     title: ClassVar = "Mule chain"
     subject: ClassVar = "account"
     features: ClassVar = (
-        "beneficiary_accounts_7d", "beneficiary_amount_sum_24h", "account_transfers_24h",
+        "beneficiary_accounts_7d", "beneficiary_amount_sum_24h", "payment_amount",
         "account_beneficiaries_added_24h", "account_amount_ratio_30d", "device_accounts_24h",
         "account_new_merchant",
     )  # fmt: skip
 
-    weight: float = parameter(0.03, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.03, "", "How often an episode is of this scenario.")
     victims_max: int = parameter(3, "accounts", "Most victims of one chain.", 1)
     tricked_share: float = parameter(0.6, "share", "Victims who send the money themselves.")
     amount_eur: float = parameter(1_400.0, "EUR", "Median amount that a victim loses.", 50)
@@ -79,8 +79,8 @@ class MuleChain:
     gap_minutes_max: float = parameter(60.0, "min", "Longest rest of the money in one account.", 1)
     cash_eur_max: float = parameter(500.0, "EUR", "Most that one withdrawal takes.", 20)
     cash_max: int = parameter(4, "withdrawals", "Most withdrawals of one mule.", 1)
-    labels: LabelLaw = _VICTIMS_LAW
-    labels_mules: LabelLaw = _MULES_LAW
+    labels: LabelLaw = field(default=_VICTIMS_LAW, metadata={PAYMENTS: "Payments of victims"})
+    labels_mules: LabelLaw = field(default=_MULES_LAW, metadata={PAYMENTS: "Payments of mules"})
 
     def __post_init__(self) -> None:
         check(self)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from risk.simulator.label_laws import LabelLaw
 
 _KEY: Final = "parameter"
+PAYMENTS: Final = "payments"  # metadata of a law that holds for some payments only: which
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ def parameter(
     if unit == "share":
         most = min(most, 1.0)
     return field(default=default, metadata={_KEY: Meaning(unit, sentence, least, most)})
+
+
+def payments_of(each: Field[Any]) -> str:
+    """Which payments the law in this field is about, in words."""
+    return str(each.metadata.get(PAYMENTS, "All payments"))
 
 
 def parameters(scenario: Any) -> Iterator[tuple[Field[Any], Meaning]]:

@@ -39,9 +39,9 @@ class RefundAbuse:
     name: ClassVar = "refund_abuse"
     title: ClassVar = "Refund abuse"
     subject: ClassVar = "account"
-    features: ClassVar = ("payment_mcc", "account_amount_ratio_30d", "account_amount_sum_30d")
+    features: ClassVar = ("payment_mcc", "account_amount_ratio_30d", "payment_card_absent")
 
-    weight: float = parameter(0.035, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.035, "", "How often an episode is of this scenario.")
     purchases_min: int = parameter(3, "payments", "Fewest purchases of one episode.", 1)
     purchases_max: int = parameter(6, "payments", "Most purchases of one episode.", 1)
     gap_days_max: float = parameter(5.0, "days", "Longest wait from purchase to purchase.", 0.1)

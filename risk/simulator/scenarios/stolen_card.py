@@ -37,10 +37,10 @@ class StolenCard:
     subject: ClassVar = "card"
     features: ClassVar = (
         "card_payments_1h", "card_amount_sum_1h", "card_amount_ratio_30d", "card_new_merchant",
-        "card_declines_1h", "card_new_device", "card_speed", "payment_mcc",
+        "card_declines_1h", "card_new_device", "payment_mcc",
     )  # fmt: skip
 
-    weight: float = parameter(0.33, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.33, "", "How often an episode is of this scenario.")
     payments_min: int = parameter(2, "payments", "Fewest purchases of one thief.", 1)
     payments_max: int = parameter(7, "payments", "Most purchases of one thief.", 1)
     online_share: float = parameter(0.5, "share", "Thieves who only have the number.")

@@ -48,11 +48,11 @@ class Structuring:
     subject: ClassVar = "account"
     features: ClassVar = (
         "payment_amount", "account_amount_sum_7d", "account_amount_max_30d",
-        "account_amount_spread_30d", "account_beneficiaries_added_24h",
+        "account_amount_spread_30d", "account_amount_ratio_30d",
         "beneficiary_amount_sum_24h",
     )  # fmt: skip
 
-    weight: float = parameter(0.01, "weight", "How often an episode is of this scenario.")
+    weight: float = parameter(0.01, "", "How often an episode is of this scenario.")
     threshold_eur: float = parameter(10_000.0, "EUR", "The amount that must be reported.", 100)
     below_share_max: float = parameter(0.1, "share", "How far below it an amount lies at most.")
     per_week_min: int = parameter(2, "movements", "Fewest movements of a week.", 1)
