@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from features.connection import Connection
 from features.keys import Keys
 from features.logs import unpack_log
+from features.proof.certificate import ParityReport
 from risk.domain.clock import SystemClock
 from risk.domain.decoding import decode_event
 from risk.domain.event import AnyEvent, is_scored
@@ -216,17 +217,16 @@ async def test_nothing_is_lost_and_nothing_is_decided_twice(
             worker.kill()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    proof = Proof(exchange_rates(None, "EUR"))
-    proof.read(TOPICS, reading)
-    tally = proof.check()
-    _report(story, decisions, tally)
+    proof = Proof(exchange_rates(None, "EUR"), TOPICS, reading)
+    certificate = await proof.certificate()
+    _report(story, decisions, certificate)
     _check_payments(story, decisions)
     _check_commits(reading, decisions, [*story.samples, last])
     _check_memory(story, reading, proof)
     assert await _held_otherwise(world.redis.url, proof) == []
-    assert tally["different"] == 0
+    assert (certificate.unequal, certificate.damaged, certificate.missing) == (0, 0, [])
     # Redis forgets nothing that it has answered, so nothing that was seen is missing.
-    assert fire.forgets_bytes or tally["equal"] == tally.total()
+    assert fire.forgets_bytes or certificate.verdict == "equal", certificate.first_unprovable
     assert decisions.epochs >= {1, 2}, "Redis was killed, and nobody noticed"
     assert codes == [0, 0], [worker.said() for worker in world.workers]
 
@@ -276,7 +276,7 @@ async def _committed_to_the_end(world: Field, reading: TopicReading) -> Sample:
     return sample
 
 
-def _report(story: Story, decisions: Decisions, tally: Counter[str]) -> None:
+def _report(story: Story, decisions: Decisions, certificate: ParityReport) -> None:
     payments = len(story.payments())
     stood = sum(map(len, decisions.standing.values()))
     again = stood - len(decisions.standing)
@@ -285,7 +285,8 @@ def _report(story: Story, decisions: Decisions, tally: Counter[str]) -> None:
         f" {dict(story.kills)}, exits {dict(story.exits)},"
         f" by themselves {dict(story.left)}; {story.published_under_fire} published"
         f" under fire; published again {again}"
-        f" ({again / payments:.2%}), void {decisions.void}; vectors {dict(tally)}"
+        f" ({again / payments:.2%}), void {decisions.void}; {certificate.checked} vectors,"
+        f" {certificate.equal} equal, unprovable {certificate.unprovable}"
     )
 
 
@@ -320,7 +321,7 @@ async def _held_otherwise(url: str, proof: Proof) -> list[bytes]:
     connection, keys = Connection(url), Keys(redis_prefix(TOPICS.world))
     try:
         wrong = list(await connection.call("ZRANGE", keys.pending, 0, -1))
-        logs = {keys.log(*name): name for name in proof.logs()}
+        logs = {keys.log(*name): name for name in proof.held.logs}
         held = [one for one in await connection.call("KEYS", "*") if one in logs]
         for start in range(0, len(held), 1000):
             names = held[start : start + 1000]
@@ -338,7 +339,7 @@ async def _held_otherwise(url: str, proof: Proof) -> list[bytes]:
 
 def _check_memory(story: Story, reading: TopicReading, proof: Proof) -> None:
     """Every other event is remembered, or set aside where it can be found."""
-    assert proof.conflicts == []
+    assert proof.held.conflicts == proof.held.damaged == []
     assert not any(reading.of(TOPICS.late).values())
     letters = [
         decode_dead_letter(record.value or b"")

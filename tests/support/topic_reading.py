@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from features.log_digest import LogName, content
 from features.logs import Log as HeldLog
-from features.records import HOLE_RECORD, RECORD_BYTES, facts, records
-from features.tails import Tail
-from features.truth import Standing
-from features.vectors import vectors
-from risk.domain.decision import Evidence, LogPosition, decode_decision, decode_ledger
-from risk.domain.decoding import decode_stored
+from features.parity import Parity, prove
+from features.proof.certificate import ParityReport
+from features.proof.held import HeldLogs
+from features.proof.history import HistoryRecord
+from features.proof.told import ToBase, read_told
+from features.truth import Standing, TruthTopic
+from risk.domain.decision import decode_decision
 from risk.domain.event import AnyEvent, Payment, Refund
-from risk.domain.kinds import event_key, record_kind
+from risk.domain.kinds import event_key
+from risk.domain.limits import TIME_MS_MAX
 from risk.domain.money import ExchangeRates
-from risk.domain.observation import Arrival
-from risk.domain.times import parse_rfc3339
 from streams.batch import Record
+from streams.history import history_record
 from streams.topics import Topics
 from streams.truth import truth_record
+from tests.support.proof_world import ListHistory
 
-Log = tuple[str, str, str]  # tenant, kind, identifier
-BATCH = 500
 CATCH_UP_S = 30.0
 
 
@@ -114,106 +115,58 @@ class Decisions:
 
 
 class Proof:
-    """Rebuilds every log from decisions and ledger alone, and every vector from the logs."""
+    """What decisions and ledger prove, by the product's own means."""
 
-    def __init__(self, rates: ExchangeRates) -> None:
-        self._rates = rates
-        self._at: dict[Log, dict[int, bytes]] = defaultdict(dict)
-        self._evidence: list[Evidence] = []
-        self.remembered: set[str] = set()
-        self.conflicts: list[str] = []
+    def __init__(self, rates: ExchangeRates, topics: Topics, reading: TopicReading) -> None:
+        self._to_base = _by(rates)
+        names: dict[TruthTopic, str] = {"decisions": topics.decisions, "ledger": topics.ledger}
+        partitions = [
+            [history_record(one, short) for one in found]
+            for short, topic in names.items()
+            for found in reading.of(topic).values()
+        ]
+        merged = heapq.merge(*partitions, key=lambda one: one.timestamp_ms)
+        self.history = ListHistory(list(merged))
+        self.held = HeldLogs(self.history.extent, self._to_base)
+        self.held.take(self.history.records)
+        self.remembered = {
+            event_key(event)
+            for record in self.history.records
+            if record.topic == "ledger" and (event := _remembered(record, self._to_base))
+        }
 
-    def read(self, topics: Topics, reading: TopicReading) -> None:
-        """Take every record of both topics that stands."""
-        for topic in (topics.decisions, topics.ledger):
-            for found in reading.of(topic).values():
-                standing = Standing(None)
-                for record in found:
-                    seen = truth_record(record)
-                    if standing.admits(seen):
-                        self._take(seen.value, ledger=topic == topics.ledger)
-
-    def _take(self, value: bytes, *, ledger: bool) -> None:
-        if ledger:
-            entry = decode_ledger(value)
-            event = self._place(bytes(entry.event), entry.positions)
-            if not entry.pending:
-                self.remembered.add(event_key(event))
-            return
-        decision = decode_decision(value)
-        assert decision.evidence is not None
-        self._place(bytes(decision.evidence.event), decision.evidence.positions)
-        self._evidence.append(decision.evidence)
-
-    def _place(self, body: bytes, positions: Sequence[LogPosition]) -> AnyEvent:
-        event = decode_stored(body).event
-        of = facts(event, record_kind(event), self._to_base(event))
-        left = {(kind, name): record for kind, name, record in records(event, of)}
-        for one in positions:
-            log = self._at[event.tenant, one.kind, one.identifier]
-            record = left[one.kind, one.identifier]
-            if log.setdefault(one.sequence, record) != record:
-                self.conflicts.append(f"{event.id} at {one}")
-        return event
-
-    def logs(self) -> list[Log]:
-        """Every log that has a record."""
-        return list(self._at)
-
-    def agrees(self, name: Log, held: HeldLog) -> bool:
+    def agrees(self, name: LogName, held: HeldLog) -> bool:
         """Whether ``held`` is the end of the log, record by record."""
-        log = self._at[name]
-        whole = bytes(held.records)
-        return held.following == max(log) + 1 and all(
-            whole[at : at + RECORD_BYTES] == log.get(held.first + at // RECORD_BYTES, HOLE_RECORD)
-            for at in range(0, len(whole), RECORD_BYTES)
-        )
+        return content(held) == content(self.held.logs[name])
 
-    def check(self) -> Counter[str]:
-        """How many vectors are ``equal`` bit for bit, ``different``, ``unprovable``, ``lost``."""
-        tally: Counter[str] = Counter()
-        provable: list[tuple[Arrival, tuple[Tail, ...]]] = []
-        expected: list[bytes] = []
-        for one in self._evidence:
-            if one.vector is None:
-                tally["lost"] += 1
-                continue
-            tails = self._tails(one)
-            if tails is None:
-                tally["unprovable"] += 1
-                continue
-            provable.append((self._arrival(one), tails))
-            row = [np.nan if value is None else value for value in one.vector]
-            expected.append(np.array(row).tobytes())
-        for start in range(0, len(provable), BATCH):
-            matrix, _ = vectors(provable[start : start + BATCH])
-            for row, recorded in zip(matrix, expected[start : start + BATCH], strict=True):
-                tally["equal" if row.tobytes() == recorded else "different"] += 1
-        return tally
+    async def certificate(self) -> ParityReport:
+        """Every vector made again, bit for bit."""
+        check = Parity(self.history.extent, self._to_base, NoModels(), 0, TIME_MS_MAX - 1)
+        return await prove(self.history, check)
 
-    def _tails(self, evidence: Evidence) -> tuple[Tail, ...] | None:
-        tenant = decode_stored(bytes(evidence.event)).event.tenant
-        tails = []
-        for one in evidence.positions:
-            log = self._at[tenant, one.kind, one.identifier]
-            seen = [
-                log.get(place, HOLE_RECORD if place < one.base else b"")
-                for place in range(one.tail_from, one.sequence)
-            ]
-            if not all(seen):
-                return None
-            tails.append(Tail(one.kind, b"".join(seen), one.tail_from > 0))
-        return tuple(tails)
 
-    def _arrival(self, evidence: Evidence) -> Arrival:
-        event, body, fingerprint = decode_stored(bytes(evidence.event))
-        at_ms = parse_rfc3339(evidence.arrived_at)
-        return Arrival(event, body, fingerprint, evidence.door, at_ms, self._to_base(event))
+class NoModels:
+    """Implements ``features.parity.Models`` where none was registered."""
 
-    def _to_base(self, event: AnyEvent) -> int | None:
-        if isinstance(event, Payment | Refund):
-            return self._rates.to_base(event.amount_minor, event.currency)
+    def of(self, model_digest: str, calibration_digest: str) -> None:
         return None
+
+
+def _remembered(record: HistoryRecord, to_base: ToBase) -> AnyEvent | None:
+    if record.marker:
+        return None
+    told = read_told(record, to_base)
+    return None if told is None or told.pending else told.event
+
+
+def _by(rates: ExchangeRates) -> ToBase:
+    def to_base(event: AnyEvent, digest: str) -> int | None:
+        assert digest == rates.digest()
+        if isinstance(event, Payment | Refund):
+            return rates.to_base(event.amount_minor, event.currency)
+        return None
+
+    return to_base
 
 
 async def end_offsets(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> dict[int, int]:
