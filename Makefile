@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SOAK ?=
 # Percent of lines and branches that the whole suite must reach; 0 only reports.
 COVERAGE ?= 90
 # The same for what a decision rests on: policy, rules, features and the protocol.
@@ -76,7 +77,8 @@ tests-with-coverage: setup
 e2e: setup ## The whole of it, on real parts
 	@$(BIN)/pytest -m "services or fault" $(ARGS)
 
-soak: setup ## Long run under load
+soak: setup ## A million payments through one worker, then the long tests; SOAK="--report soak.json"
+	@$(BIN)/weir bench soak $(SOAK)
 	@$(BIN)/pytest -m soak $(ARGS)
 
 chaos: setup ## Long run under kills
