@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from risk.domain.event import AnyEvent
 from risk.simulator.agenda import Truth
-from risk.simulator.cast import Cast
+from risk.simulator.cast import FRAUD_SHARE, Cast
 from risk.simulator.merchants import Market
 from risk.simulator.population import DAY_MS, Population
 from risk.simulator.script import Script
@@ -16,15 +16,28 @@ MERCHANTS_MAX = 6_000
 
 
 class World:
-    """``accounts`` people from ``start_ms`` on; ``tempo`` multiplies how often they pay."""
+    """``accounts`` people from ``start_ms`` on; ``tempo`` multiplies how often they pay.
 
-    def __init__(self, seed: int, accounts: int, start_ms: int, tempo: float = 1.0) -> None:
+    ``fraud_share`` of the payments are fraud, in the long run: thieves come more or less often.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        accounts: int,
+        start_ms: int,
+        tempo: float = 1.0,
+        fraud_share: float = FRAUD_SHARE,
+    ) -> None:
         if accounts < 1 or tempo <= 0:
             raise ValueError("a world needs at least 1 account and a tempo above 0")
+        if not 0 <= fraud_share < 1:
+            raise ValueError("the share of fraud is at least 0 and below 1")
         self.seed = seed
         self.accounts = accounts
         self.start_ms = start_ms
         self.tempo = tempo
+        self.fraud_share = fraud_share
         self.truth = Truth()
 
     def events(self, days: float) -> Iterator[AnyEvent]:
@@ -39,7 +52,7 @@ class World:
 
     def _play(self, script: Script, end_ms: int) -> Iterator[AnyEvent]:
         agenda = script.agenda
-        cast = Cast(script, self.start_ms)
+        cast = Cast(script, self.start_ms, self.fraud_share)
         next_ms = float(self.start_ms)
         while True:
             until_ms = min(int(next_ms), end_ms)

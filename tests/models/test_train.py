@@ -19,7 +19,7 @@ from tests.support.small_model import START_MS, small_training
 
 RATES = exchange_rates(None, "EUR")
 SMALL = Recipe(
-    seed=2, accounts=150, days=12.0, label_delay_days=1.5, opening_payments=400, rounds=40
+    seed=4, accounts=400, days=24.0, label_delay_days=4.0, opening_payments=600, rounds=40
 )
 
 
@@ -65,14 +65,19 @@ def test_a_first_model_from_the_simulator_finds_its_frauds() -> None:
     assert told == sorted(told)
     assert 0.0 <= told[0] < told[-1] < 1.0
     assert trained.metrics["auc"] > 0.6
-    assert "150 accounts over 12 days" in trained.parameters["source"]
+    assert "400 accounts over 24 days" in trained.parameters["source"]
     inspect(trained.bundle)
 
 
 def test_a_history_is_trained_on_with_what_is_known_at_its_end() -> None:
     seen: list[int] = []
     trained = train_on_history(
-        World(6, 300, START_MS).events(12.0), RATES, 3 * DAY_MS // 2, 4, "a world", seen.append
+        World(6, 300, START_MS, fraud_share=0.03).events(12.0),
+        RATES,
+        3 * DAY_MS // 2,
+        4,
+        "a world",
+        seen.append,
     )
     assert seen[-1] > 10_000
     assert trained.metrics["auc"] > 0.6

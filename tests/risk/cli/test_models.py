@@ -49,7 +49,7 @@ def console(mlflow_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
 
 def write_dataset(home: Path, name: str) -> None:
     """A simulated history as imported payments, in two chunks."""
-    events = [canonical(event) for event in World(6, 300, START_MS).events(12.0)]
+    events = [canonical(event) for event in World(6, 300, START_MS, fraud_share=0.03).events(12.0)]
     middle = len(events) // 2
     with open_dataset(dataset_folder(home, name)) as writer:
         progress = writer.begin(Progress(id="1", kind="payments", file="x", mapping_digest=""))

@@ -109,7 +109,7 @@ def test_outcomes_follow_their_payment_within_seconds() -> None:
         total[fraud] += 1
         declined[fraud] += outcome.result == "declined"
     assert 0.01 < declined[False] / total[False] < 0.04
-    assert declined[True] / total[True] > 0.15
+    assert 0.05 < declined[True] / total[True] < 0.5
 
 
 def test_labels_come_late_and_not_for_every_fraud() -> None:
@@ -163,6 +163,19 @@ def test_one_account_is_a_world() -> None:
         event.account for event in World(5, 1, START_MS).events(20) if event.account is not None
     }
     assert len(accounts) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03])
+def test_the_share_of_fraud_is_the_one_asked_for(share: float) -> None:
+    world = World(7, 600, START_MS, fraud_share=share)
+    payments = [event for event in world.events(25) if isinstance(event, Payment)]
+    frauds = sum(world.truth.is_fraud(event.id) for event in payments)
+    assert 0.75 * share <= frauds / len(payments) <= 1.25 * share
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="share of fraud"):
+        World(5, 10, START_MS, fraud_share=1.0)
 
 
 def test_no_account_is_refused() -> None:
