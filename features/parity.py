@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.proof import causes
+from features.proof.bits import same_bits
 from features.proof.causes import CAUSES, Gap
 from features.proof.certificate import Difference, ParityReport, Unproven
 from features.proof.history import Extent, History, HistoryRecord
@@ -148,7 +149,7 @@ class Parity:
             return
         rebuilt, flags = self._rebuilder.vectors(batch)
         served = np.array([item.evidence.vector for item in batch.ready], np.float64)
-        same = _same_bits(served, rebuilt)
+        same = same_bits(served, rebuilt)
         wrong = {int(row) for row in np.flatnonzero(~np.all(same, axis=1))}
         for row in sorted(wrong):
             column = int(np.flatnonzero(~same[row])[0])
@@ -211,13 +212,6 @@ class Parity:
 
 def _order(item: Item) -> tuple[int, int]:
     return item.published_ms, item.origin
-
-
-def _same_bits(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Equal bit for bit; one missing value is as good as another."""
-    same: NDArray[np.bool_] = np.equal(one.view(np.int64), other.view(np.int64))
-    missing: NDArray[np.bool_] = np.isnan(one) & np.isnan(other)
-    return same | missing
 
 
 def _equal(one: float | None, other: float | None) -> bool:

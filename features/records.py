@@ -42,6 +42,7 @@ CHANNEL_INDEX: Final = {name: place for place, name in enumerate(CHANNELS, start
 FLAG_FOREIGN: Final = 1  # country differs from the card's country
 FLAG_CARD_ABSENT: Final = 2  # ecom, moto, app
 _CARD_ABSENT: Final = frozenset(("ecom", "moto", "app"))
+_WORDS = struct.Struct("<9I")
 _PACK_HEAD = struct.Struct("<6I").pack
 _PACK_OTHERS = struct.Struct("<3I").pack
 
@@ -162,3 +163,34 @@ def _others(of: Facts, own: int) -> bytes:
 
 
 HOLE_RECORD: Final = struct.pack("<9I", 0, HOLE << 10, 0, 0, 0, 0, 0, 0, 0)
+
+
+def unpack(record: bytes, entity_kind: str) -> Facts:
+    """The integers in a record of a log of ``entity_kind``: ``pack`` read backwards.
+
+    The own role's hash, and what records do not hold of an event, are 0.
+    """
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = _WORDS.unpack(record)
+    others = [
+        w6 & 0xFFFFF,
+        w6 >> 20 | (w7 & 0xFF) << 12,
+        w7 >> 8 & 0xFFFFF,
+        w8 & 0xFFFFF,
+    ]
+    others.insert(ROLE_OF_KIND[entity_kind], 0)
+    account, card, device, ip, counterparty = others
+    return Facts(
+        time_ms=w0 | (w1 & 0x3FF) << 32,
+        kind=w1 >> 10 & 31,
+        channel=w1 >> 15 & 15,
+        flags=w1 >> 19 & 31,
+        currency=w1 >> 24,
+        amount_minor=w2 | (w3 & 0xFF) << 32,
+        amount_base=w4,
+        country=w3 >> 8 & 0xFF,
+        mcc=w3 >> 16,
+        lat=w5 & 0xFFFF,
+        lon=w5 >> 16,
+        hashes=(account, card, device, ip, counterparty),
+        record_id=w7 >> 28 | (w8 >> 20) << 4,
+    )
