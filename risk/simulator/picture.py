@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -150,10 +149,7 @@ def _draw_steps(axes: Axes, example: Example, lanes: _Lanes) -> None:
     frauds, declined = example.frauds, _declined(example)
     unit, unit_ms = _unit(frauds)
     numbers = len(frauds) <= _AMOUNTS_MAX
-    # The amount of a payment that follows closely in the same row stands beside it.
-    close = 0.05 * (frauds[-1].occurred_at_ms - frauds[0].occurred_at_ms) / unit_ms
-    last = [-math.inf] * len(lanes.keys)
-    aside = [False] * len(lanes.keys)
+    crowded = _crowded(frauds, lanes)
 
     def at(event: AnyEvent) -> float:
         return (event.occurred_at_ms - example.played_ms) / unit_ms
@@ -169,12 +165,11 @@ def _draw_steps(axes: Axes, example: Example, lanes: _Lanes) -> None:
                 markeredgecolor=_FRAUD, zorder=3,
             )  # fmt: skip
             if numbers:
-                aside[row] = at(event) - last[row] < close and not aside[row]
-                last[row] = at(event)
+                beside = event.id in crowded
                 axes.annotate(
                     _short(_euro(event.amount_minor, event.currency)), (at(event), row),
-                    (6, -3) if aside[row] else (0, 6), textcoords="offset points",
-                    ha="left" if aside[row] else "center", fontsize=7, color=_FRAUD, zorder=4,
+                    (6, -3) if beside else (0, 6), textcoords="offset points",
+                    ha="left" if beside else "center", fontsize=7, color=_FRAUD, zorder=4,
                 )  # fmt: skip
         elif isinstance(event, Refund):
             _mark_refund(axes, at(event), row)
@@ -196,6 +191,23 @@ def _draw_steps(axes: Axes, example: Example, lanes: _Lanes) -> None:
     axes.set_xlabel(f"{unit} since the first fraudulent payment")
     title = "The episode" + (" (amounts in EUR)" if numbers else "")
     axes.set_title(title, loc="left", fontsize=9.5)
+
+
+def _crowded(frauds: list[Payment], lanes: _Lanes) -> set[str]:
+    """Payments close behind another of their row, with room to the right for the amount."""
+    close_ms = (frauds[-1].occurred_at_ms - frauds[0].occurred_at_ms) / 20
+    found: set[str] = set()
+    last: dict[int, Payment] = {}
+    for payment in frauds:
+        row = lanes.place(payment)
+        if row is None:
+            continue
+        before = last.get(row)
+        last[row] = payment
+        if before and payment.occurred_at_ms - before.occurred_at_ms < close_ms:
+            found.discard(before.id)
+            found.add(payment.id)
+    return found
 
 
 def _is_late(frauds: list[Payment]) -> bool:
