@@ -11,13 +11,13 @@ _World = Annotated[
     str, typer.Option(help="Name of the world; `handbook` is the world of the published law.")
 ]
 _Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
-_Days = Annotated[float | None, typer.Option(help="Length in days.  [default: 30; handbook: 183]")]
+_Days = Annotated[float | None, typer.Option(help="Length in days; else 30, for handbook 183.")]
 _Accounts = Annotated[
-    int | None, typer.Option(help="How many accounts.  [default: 1000; handbook: 5000]")
+    int | None, typer.Option(help="How many accounts; else 1000, for handbook 5000.")
 ]
 _Start = Annotated[
     str | None,
-    typer.Option(help="RFC 3339.  [default: 2025-01-01T00:00:00Z; handbook: 2018-04-01]"),
+    typer.Option(help="RFC 3339; else 2025-01-01T00:00:00Z, for handbook 2018-04-01."),
 ]
 _Tempo = Annotated[
     float | None, typer.Option(help="Multiplies how often people pay; not for handbook.")

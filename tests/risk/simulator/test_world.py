@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from functools import cache
 
@@ -156,6 +157,12 @@ def test_tempo_makes_the_same_people_pay_more_often() -> None:
     slow = sum(isinstance(event, Payment) for event in World(5, 200, START_MS).events(1))
     fast = sum(isinstance(event, Payment) for event in World(5, 200, START_MS, tempo=4).events(1))
     assert 3 < fast / slow < 5
+
+
+def test_events_are_made_faster_than_a_worker_reads_them() -> None:
+    began_s = time.process_time()
+    events = sum(1 for _ in World(5, 2_000, START_MS).events(4))
+    assert events / (time.process_time() - began_s) > 20_000  # measured: about 100,000
 
 
 def test_one_account_is_a_world() -> None:
