@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,12 +18,12 @@ from aiokafka.errors import OffsetOutOfRangeError
 from risk.domain.clock import Clock
 from risk.domain.errors import BadConfiguration, Unavailable
 from risk.domain.times import rfc3339
-from streams.admin import check_topics
+from streams.admin import check_topics, ensure_topics
 from streams.archive_merge import merge_day
 from streams.archive_names import Span, day_of
 from streams.archive_rows import Epochs, Meta, TimedRecord, digest_of
 from streams.archive_store import ArchiveWriter, Hole
-from streams.reader import new_consumer, unavailable_as_error
+from streams.reader import new_consumer, read_range, unavailable_as_error
 from streams.topics import Topics
 
 ARCHIVED: Final = ("decisions", "ledger", "labels")
@@ -33,6 +33,7 @@ POLL_MS: Final = 200
 PART_BYTES_MAX: Final = 16 * 1024 * 1024
 HELD_BYTES_MAX: Final = 64 * 1024 * 1024
 RECORD_OVERHEAD_BYTES: Final = 200
+REFILL_ROWS: Final = 4096
 RETENTION: Final = "RETENTION"
 _MADE_ANEW: Final = "the topic was made anew; use a new world, or move its archive away"
 
@@ -40,7 +41,8 @@ _MADE_ANEW: Final = "the topic was made anew; use a new world, or move its archi
 class ArchiveReport(msgspec.Struct, kw_only=True, rename={"first": "from", "last": "to"}):
     """What a run archived. ``rows`` by topic; ``first`` and ``last`` are its records' times.
 
-    ``absent`` offsets were never records. ``holes`` are all that the archive knows of.
+    ``absent`` offsets were never records. ``holes`` are all that the archive knows of,
+    ``missing`` (by topic) what was archived and is gone.
     """
 
     world: str
@@ -53,6 +55,7 @@ class ArchiveReport(msgspec.Struct, kw_only=True, rename={"first": "from", "last
     merged: int = 0
     holes: list[Hole] = []
     damaged: list[str] = []
+    missing: dict[str, list[str]] = {}
     seconds: float = 0.0
     per_s: float = 0.0
 
@@ -98,14 +101,16 @@ class Archiver:
         self._places: dict[TopicPartition, _Place] = {}
         self.report = ArchiveReport(world=topics.world, rows=dict.fromkeys(names, 0))
 
-    async def run(self, stop: asyncio.Event, *, once: bool) -> ArchiveReport:
+    async def run(self, stop: asyncio.Event, *, once: bool, refill: bool = False) -> ArchiveReport:
         """Archive until ``stop``, or with ``once`` up to where the topics end now.
 
-        What was read is in files when it returns. Raises Unavailable where Kafka stays away,
-        BadConfiguration where the topics are not those that were archived, OSError.
+        What was read is in files when it returns. ``refill`` then archives again what is
+        missing, as far as the topics still hold it. Without ``once`` topics are made where
+        they are missing. Raises Unavailable where Kafka stays away, BadConfiguration where
+        the topics are not those that were archived, OSError.
         """
         began_s = self._clock.monotonic_s()
-        await check_topics(self._bootstrap, self._topics)
+        await (check_topics if once else ensure_topics)(self._bootstrap, self._topics)
         consumer = new_consumer(self._bootstrap, fetch_bytes=FETCH_BYTES)
         try:
             async with unavailable_as_error():
@@ -114,11 +119,13 @@ class Archiver:
             while not stop.is_set() and not (once and await self._at_end(consumer)):
                 await self._fetch(consumer)
                 await self._write_due()
+            if not self._unproven:
+                for place in self._places.values():
+                    await self._write(place)
+                if refill:
+                    await self._refill(consumer)
         finally:
             await consumer.stop()
-        if not self._unproven:
-            for place in self._places.values():
-                await self._write(place)
         return self._finished(self._clock.monotonic_s() - began_s)
 
     # -- where to go on ------------------------------------------------------------------
@@ -228,16 +235,38 @@ class Archiver:
         if not place.held:
             return
         records, place.held, place.held_bytes = place.held, [], 0
-        for run in runs(records):
-            span = Span(place.kafka.partition, place.following, run[-1].offset)
-            _, size = await asyncio.to_thread(
-                self._writer.add, place.topic, span, run, place.epochs
-            )
-            place.following = span.last + 1
-            self._count(place.topic, span, run, size)
+        place.following = await self._add(place, records, place.following, place.epochs)
         self.report.merged += await asyncio.to_thread(
             merge_day, self._writer, place.topic, place.kafka.partition
         )
+
+    async def _add(
+        self, place: _Place, records: Sequence[TimedRecord], following: int, epochs: Epochs
+    ) -> int:
+        """Put ``records``, all from ``following`` on, into files; the offset behind them."""
+        for run in runs(records):
+            span = Span(place.kafka.partition, following, run[-1].offset)
+            _, size = await asyncio.to_thread(self._writer.add, place.topic, span, run, epochs)
+            following = span.last + 1
+            self._count(place.topic, span, run, size)
+        return following
+
+    async def _refill(self, consumer: AIOKafkaConsumer) -> None:
+        """Archive again what is missing between files, as far as Kafka still has it."""
+        begins, _ = await _bounds(consumer, list(self._places))
+        for kafka, place in self._places.items():
+            for gap in self._writer.missing[place.topic]:
+                following = max(gap.first, begins[kafka])
+                if gap.partition != kafka.partition or following > gap.last:
+                    continue
+                epochs = self._writer.epochs(place.topic, kafka.partition, following)
+                for start in range(following, gap.last + 1, REFILL_ROWS):
+                    end = min(start + REFILL_ROWS, gap.last + 1)
+                    async with unavailable_as_error():
+                        found = [one async for one in read_range(consumer, kafka, start, end)]
+                    records = cast("list[TimedRecord]", found)
+                    following = await self._add(place, records, following, epochs)
+        self._writer.look_again()
 
     def _count(self, topic: str, span: Span, records: Sequence[TimedRecord], size: int) -> None:
         report = self.report
@@ -254,6 +283,7 @@ class Archiver:
         report = self.report
         report.holes = [hole for name in self._names for hole in self._writer.holes(name)]
         report.damaged = list(dict.fromkeys(self._writer.damaged))
+        report.missing = {name: list(map(str, self._writer.missing[name])) for name in self._names}
         report.seconds = round(seconds, 3)
         report.per_s = round(sum(report.rows.values()) / seconds, 1) if seconds else 0.0
         return report

@@ -250,9 +250,15 @@ def _proven(folder: Path, part: Part, before: Meta | None) -> Meta:
         RAW_NAMES
     ):
         raise ArchiveDamaged([f"{name}: it does not hold the rows that it names"])
-    follows = before is not None and (before.partition, before.last + 1) == (
-        meta.partition,
-        meta.first,
+    known = before is not None and before.known_after
+    follows = (
+        before is not None
+        and known
+        and (before.partition, before.last + 1)
+        == (
+            meta.partition,
+            meta.first,
+        )
     )
     if before is not None and follows and before.epoch_after != meta.epoch_before:
         raise ArchiveDamaged([f"{name}: its epochs do not go on from the file before it"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -72,8 +72,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     last_digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedRecord:
+class ArchivedRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as Kafka had it, and what its place says of it. A ``streams.batch.Record``.
 
     ``epoch`` is its header's, None without one. ``void`` is None where a hole hides which
@@ -205,19 +204,22 @@ def records_of(file: Any, topic: str, name: str) -> Iterator[ArchivedRecord]:
     """The records of a file in offset order. ``topic`` is the full name they get."""
     try:
         for batch in file.iter_batches(GROUP_ROWS, columns=list(RAW_NAMES)):
-            columns = [batch.column(name).to_pylist() for name in RAW_NAMES]
+            columns = [
+                _headers(batch.column(one)) if one == "headers" else batch.column(one).to_pylist()
+                for one in RAW_NAMES
+            ]
             for row in zip(*columns, strict=True):
-                yield _record(topic, row)
+                yield ArchivedRecord(topic, *row)
     except (pa.ArrowException, OSError) as error:
         raise ArchiveDamaged([f"{name}: a page cannot be read ({error})"]) from None
 
 
-def _record(topic: str, row: tuple[Any, ...]) -> ArchivedRecord:
-    partition, offset, timestamp, kind, key, value, headers, epoch, marker, void = row
-    named = tuple((one["name"], one["value"]) for one in headers)
-    return ArchivedRecord(
-        topic, partition, offset, timestamp, kind, key, value, named, epoch, marker, void
-    )
+def _headers(column: Any) -> list[tuple[tuple[str, bytes], ...]]:
+    """The headers of each row; four times as fast as a dictionary for each of them."""
+    ends = column.offsets.to_pylist()
+    named = column.values
+    pairs = list(zip(named.field(0).to_pylist(), named.field(1).to_pylist(), strict=True))
+    return [tuple(pairs[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def _groups(tables: Iterable[Any]) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,6 +165,8 @@ class ArchiveWriter:
         self._root = root
         self._disk = disk
         self.damaged: list[str] = []
+        self.missing: dict[str, list[Span]] = {}
+        """Offsets of each topic that were archived once, and whose files are gone."""
         self._parts: dict[tuple[str, int], list[Part]] = defaultdict(list)
         self._holes: dict[tuple[str, int], list[Span]] = defaultdict(list)
         for topic in topics:
@@ -181,23 +184,25 @@ class ArchiveWriter:
     def last_meta(self, topic: str, partition: int) -> Meta | None:
         """What the last part of a partition says of itself; None without a readable one."""
         parts = self._parts[topic, partition]
-        if not parts:
-            return None
+        return self._claimed(topic, parts[-1]) if parts else None
+
+    def _claimed(self, topic: str, part: Part) -> Meta | None:
         try:
-            return claimed(self.folder(topic), parts[-1])
+            return claimed(self.folder(topic), part)
         except ArchiveDamaged as error:
             self.damaged += [problem for problem in error.problems if problem not in self.damaged]
             return None
 
-    def epochs(self, topic: str, partition: int) -> Epochs:
-        """What is known of the epoch in force where archiving goes on."""
-        if self.next_offset(topic, partition) == 0:
+    def epochs(self, topic: str, partition: int, at: int | None = None) -> Epochs:
+        """What is known of the epoch in force before offset ``at``, or where archiving goes on."""
+        following = self.next_offset(topic, partition) if at is None else at
+        if following == 0:
             return Epochs(0, known=True)
-        meta = self.last_meta(topic, partition)
+        before = [one for one in self._parts[topic, partition] if one.span.last < following]
+        meta = self._claimed(topic, before[-1]) if before else None
         if meta is None:
             return Epochs(0, known=False)
-        last = self._parts[topic, partition][-1].span.last
-        follows = last + 1 == self.next_offset(topic, partition)
+        follows = before[-1].span.last + 1 == following
         return Epochs(meta.epoch_after, known=meta.known_after and follows)
 
     def parts(self, topic: str, partition: int) -> Sequence[Part]:
@@ -240,7 +245,7 @@ class ArchiveWriter:
         )
         body = encode(topic, [table], meta)
         part = self.put_part(topic, day_of(times[0]), span, body)
-        self._parts[topic, span.partition].append(part)
+        insort(self._parts[topic, span.partition], part, key=lambda one: one.span)
         return part, len(body)
 
     def put_part(self, topic: str, day: str, span: Span, body: bytes) -> Part:
@@ -264,6 +269,11 @@ class ArchiveWriter:
         place = parts.index(members[0])
         parts[place : place + len(members)] = [merged]
 
+    def look_again(self) -> None:
+        """Find out anew what is missing."""
+        for topic in self.missing:
+            self.missing[topic] = listing(self.folder(topic)).standing().missing
+
     def _settle(self, topic: str) -> None:
         """Finish what a killed writer left; raises ArchiveDamaged where no law explains it."""
         folder = self.folder(topic)
@@ -284,7 +294,7 @@ class ArchiveWriter:
                     for one, other in said.overlaps
                 ]
             )
-        self.damaged += [f"{topic}: {span} were archived and are gone" for span in said.missing]
+        self.missing[topic] = said.missing
         for part in said.parts:
             self._parts[topic, part.span.partition].append(part)
         for hole in sorted(found.holes):

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from risk.settings import Settings
-    from streams.archive import ArchiveReport
+    from streams.archive import Archiver, ArchiveReport
     from streams.archive_history import Examined
-    from streams.archive_store import ArchiveWriter
 
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="The world whose topics they are.")]
@@ -43,21 +40,28 @@ def run(
     events: Annotated[
         bool, typer.Option("--events", help="The events topic as well as the other three.")
     ] = False,
+    refill: Annotated[
+        bool, typer.Option("--refill", help="With --once: archive again what is missing.")
+    ] = False,
     report: _Report = None,
 ) -> None:
     """Archive decisions, ledger and labels until SIGTERM or Ctrl-C. May be killed at any time.
 
     Report keys: world, rows (by topic), files, bytes, from, to, absent, merged, holes (topic,
-    partition, first, last, cause, noticed_at), damaged, seconds, per_s. Exit codes: 0 done,
-    1 a part failed or archived rows are damaged, 2 not the topics that were archived,
-    3 another one archives this world.
+    partition, first, last, cause, noticed_at), damaged, missing (by topic), seconds, per_s.
+    Exit codes: 0 done, 1 a part failed, or archived rows are damaged or missing, 2 not the
+    topics that were archived, 3 another one archives this world.
     """
     from risk.domain.clock import SystemClock
+    from risk.domain.errors import BadConfiguration
     from risk.local.parts import resolve
     from risk.observability.logging import configure_logging
-    from streams.archive import ARCHIVED
+    from streams.archive import ARCHIVED, Archiver
     from streams.archive_store import archive_folder, open_archive
+    from streams.topics import Topics
 
+    if refill and not once:
+        raise BadConfiguration("--refill: give --once as well")
     chosen = _settings(world)
     configure_logging(SystemClock(), "archive")
     names = [*ARCHIVED, _EVENTS] if events else ARCHIVED
@@ -65,15 +69,19 @@ def run(
         resolve(chosen, ("kafka",), command="archive", say=_say) as settings,
         open_archive(archive_folder(settings.state, settings.world), names) as writer,
     ):
-        found = asyncio.run(_work(settings, writer, names, every, once=once))
+        archiver = Archiver(
+            settings.kafka, Topics(settings.world), writer, SystemClock(), names, every, _say
+        )
+        found = asyncio.run(_work(archiver, once=once, refill=refill))
     _write(report, found)
     typer.echo(
         f"{found.world}: {sum(found.rows.values())} rows in {found.files} files, {found.bytes} "
         f"bytes, in {found.seconds:.1f} s; {len(found.holes)} holes known"
     )
-    for line in found.damaged:
-        _say(f"DAMAGED: {line}")
-    if found.damaged:
+    gone = [f"{name}: {span}" for name, spans in found.missing.items() for span in spans]
+    for line in [*found.damaged, *(f"{one} were archived and are gone" for one in gone)]:
+        _say(f"NOT PROVEN {line}")
+    if found.damaged or gone:
         raise typer.Exit(1)
 
 
@@ -100,33 +108,21 @@ def sql(world: _World = None) -> None:
     typer.echo(history_sql(archive_folder(chosen.state, chosen.world)), nl=False)
 
 
-async def _work(
-    settings: Settings,
-    writer: ArchiveWriter,
-    names: Sequence[str],
-    every_s: float,
-    *,
-    once: bool,
-) -> ArchiveReport:
+async def _work(archiver: Archiver, *, once: bool, refill: bool) -> ArchiveReport:
     """Archive until told to stop; a Kafka that stays away is waited for, except with ``once``."""
     import contextlib
     import signal
 
-    from risk.domain.clock import SystemClock
     from risk.domain.errors import Unavailable
-    from streams.archive import Archiver
-    from streams.topics import Topics
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    topics, clock = Topics(settings.world), SystemClock()
-    archiver = Archiver(settings.kafka, topics, writer, clock, names, every_s, _say)
     while True:
         try:
-            return await archiver.run(stop, once=once)
+            return await archiver.run(stop, once=once, refill=refill)
         except Unavailable as error:
-            if once:
+            if once or stop.is_set():
                 raise
             _say(f"{error}; trying again")
         with contextlib.suppress(TimeoutError):

@@ -36,7 +36,8 @@ async def test_each_record_is_archived_once_however_often_the_archiver_dies(
     root = archive_folder(tmp_path, topics.world)
     root.mkdir(parents=True)
     rng = random.Random(SEED)
-    feeding = asyncio.create_task(_feed(kafka, topics, random.Random(SEED)))
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(_feed(kafka, topics, random.Random(SEED), enough))
     ends: Counter[str] = Counter()
     most_files = 0
     deadline = Deadline(SystemClock(), FIRE_MS)
@@ -54,8 +55,8 @@ async def test_each_record_is_archived_once_however_often_the_archiver_dies(
         assert process.exitcode == -signal.SIGKILL
         files = sum(len(listing(root / name).parts) for name in ARCHIVED)
         most_files = max(most_files, files)
-    feeding.cancel()
-    await asyncio.gather(feeding, return_exceptions=True)
+    enough.set()
+    await feeding
     before = examine(root, prove=True)
     with open_archive(root, ARCHIVED) as writer:
         rest = await Archiver(kafka, topics, writer, SystemClock()).run(asyncio.Event(), once=True)
@@ -79,10 +80,10 @@ async def test_each_record_is_archived_once_however_often_the_archiver_dies(
     assert ends.total() >= 6
 
 
-async def _feed(kafka: str, topics: Topics, rng: random.Random) -> None:
-    """Produce records of all three topics, over two days, until cancelled."""
+async def _feed(kafka: str, topics: Topics, rng: random.Random, enough: asyncio.Event) -> None:
+    """Produce records of all three topics, over three days."""
     number = 0
-    while True:
+    while not enough.is_set():
         epoch = (("epoch", str(1 + number // 2000).encode()),)
         records = []
         for _ in range(RECORDS):

@@ -21,7 +21,7 @@ from risk.domain.clock import SystemClock
 from risk.domain.errors import BadConfiguration
 from streams.admin import ensure_topics
 from streams.archive import Archiver, ArchiveReport
-from streams.archive_history import examine, holes, read
+from streams.archive_history import Damage, examine, holes, read
 from streams.archive_store import archive_folder, open_archive
 from streams.topics import Topics
 from tests.support.archive_kafka import Sent, everything, send
@@ -34,9 +34,10 @@ pytestmark = pytest.mark.services
 async def archive_once(kafka: str, topics: Topics, root: Path, **given: Any) -> ArchiveReport:
     """One run up to the end of the topics."""
     names = given.pop("names", ("decisions", "ledger", "labels"))
+    refill = given.pop("refill", False)
     with open_archive(root, names) as writer:
         archiver = Archiver(kafka, topics, writer, SystemClock(), names, **given)
-        return await archiver.run(asyncio.Event(), once=True)
+        return await archiver.run(asyncio.Event(), once=True, refill=refill)
 
 
 async def new_world(kafka: str, name: str) -> Topics:
@@ -151,6 +152,36 @@ async def test_a_partition_that_begins_late_has_a_hole_from_the_start(
     assert [(one.partition, one.first, one.last) for one in report.holes] == [(2, 0, 3)]
     assert "partition 2 offsets 0 to 3" in said[0]
     assert examine(root, prove=True).sound
+
+
+async def test_a_file_that_is_gone_is_filled_in_from_the_topic(kafka: str, tmp_path: Path) -> None:
+    topics = await new_world(kafka, "arch-refill")
+    root = archive_folder(tmp_path, topics.world)
+    await send(kafka, topics, decisions(160))
+    await archive_once(kafka, topics, root)
+    await send(kafka, topics, decisions(160, first=160))
+    await archive_once(kafka, topics, root)
+    before = list(read(root, "decisions"))
+    for path in (root / "decisions").rglob(f"part-0000[34]-{0:020}-*"):
+        path.unlink()
+    await _delete_before(kafka, TopicPartition(topics.decisions, 4), 5)
+    report = await archive_once(kafka, topics, root)
+    assert report.missing["decisions"] == [
+        "partition 3 offsets 0 to 19", "partition 4 offsets 0 to 19",
+    ]  # fmt: skip
+    report = await archive_once(kafka, topics, root, refill=True)
+    assert report.missing["decisions"] == ["partition 4 offsets 0 to 4"]
+    assert report.rows["decisions"] == 35
+    told: list[Damage] = []
+    after = list(read(root, "decisions", on_damage=told.append))
+    places = [(one.partition, one.offset) for one in after]
+    assert places == [
+        (one.partition, one.offset) for one in before if one.partition != 4 or one.offset > 4
+    ]
+    assert [one for one in after if one.partition != 4] == [
+        one for one in before if one.partition != 4
+    ]
+    assert [(one.first, one.last) for one in told] == [(0, 4)]
 
 
 async def test_another_topic_of_the_same_name_is_refused(kafka: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from streams.archive_rows import (
     records_of,
     table_of,
 )
-from tests.support.archive_records import TOPIC, Timed, decided, marker
+from tests.support.archive_records import EPOCH_1, TOPIC, Timed, decided, marker
 from tests.support.stream_records import NOW_MS, decision, event, payment
 
 RAW = st.one_of(st.none(), st.binary(max_size=40))
@@ -74,8 +74,11 @@ def test_many_small_tables_become_groups() -> None:
     file = open_file(encode("decisions", tables, meta(20)), "file")
     assert (file.metadata.num_row_groups, file.metadata.num_rows) == (1, 20)
     rows = GROUP_ROWS + 5
-    whole = written("labels", [Timed(offset, None) for offset in range(rows)])
-    assert open_file(whole, "file").metadata.num_row_groups == 2
+    many = [Timed(one, None, TOPIC, 0, headers=EPOCH_1 * (one % 3)) for one in range(rows)]
+    file = open_file(written("labels", many), "file")
+    assert file.metadata.num_row_groups == 2
+    back = list(records_of(file, TOPIC, "file"))
+    assert [(one.offset, one.headers) for one in back] == [(m.offset, m.headers) for m in many]
 
 
 def test_void_is_what_the_last_marker_says() -> None:

@@ -14,6 +14,7 @@ from streams.archive_history import read
 from streams.archive_merge import merge_day
 from streams.archive_names import Span
 from streams.archive_store import open_archive
+from tests.support.archive_disks import StoppingDisk
 from tests.support.stream_records import NOW_MS, Raw, decision
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -51,7 +52,7 @@ def story(count: int, rng: random.Random) -> list[Timed]:
 
 def archive(root: Path, records: Sequence[Timed], disk: Disk | None = None, step: int = 2) -> None:
     """Archive what is not yet archived of partition 0, ``step`` records at a time."""
-    with open_archive(root, ["decisions"], disk) as writer:
+    with open_archive(root, ["decisions"], disk or StoppingDisk()) as writer:
         following = writer.next_offset("decisions", 0)
         epochs = writer.epochs("decisions", 0)
         ahead = [record for record in records if record.offset >= following]
