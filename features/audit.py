@@ -85,7 +85,7 @@ class Audit:
 
     def take(self, chunk: Sequence[HistoryRecord]) -> bool:
         """Take the next chunk; True where the payment has been found and judged."""
-        return self._judge(self._rebuilder.take(chunk))
+        return any(self._judge(batch) for batch in self._rebuilder.take(chunk))
 
     async def finish(self, history: History) -> AuditReport:
         """The report, with what the records say, for which ``history`` is read again.

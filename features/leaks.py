@@ -82,7 +82,8 @@ class Leaks:
 
     def take(self, chunk: Sequence[HistoryRecord]) -> None:
         """Check what the next chunk allows to."""
-        self._judge(self._rebuilder.take(chunk))
+        for batch in self._rebuilder.take(chunk):
+            self._judge(batch)
 
     async def finish(self, history: History) -> LeaksReport:
         """The report; ``history`` is read again only where a leak was found."""

@@ -70,7 +70,8 @@ class Parity:
 
     def take(self, chunk: Sequence[HistoryRecord]) -> None:
         """Check what the next chunk allows to."""
-        self._judge(self._rebuilder.take(chunk))
+        for batch in self._rebuilder.take(chunk):
+            self._judge(batch)
 
     async def finish(self, history: History) -> ParityReport:
         """The certificate; ``history`` is read again only where a difference was found."""

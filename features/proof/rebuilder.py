@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -25,7 +25,7 @@ from features.truth import Place, Standing, TruthTopic
 from features.vectors import fact_row
 from risk.domain.decision import Decision, Evidence
 from risk.domain.event import Payment
-from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS
+from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS, LOG_TTL_S
 
 # A place that a payment saw is waited for this long on the clock of publications: claims that
 # nobody finished are published after seconds, after an outage of every process when it ends.
@@ -128,8 +128,15 @@ class Rebuilder:
         self._waiting: list[Item] = []
         self._epoch = 0
 
-    def take(self, chunk: Sequence[HistoryRecord]) -> Batch:
-        """Put what ``chunk`` tells at its places; the decisions that can be judged now."""
+    def take(self, chunk: Sequence[HistoryRecord]) -> Iterator[Batch]:
+        """Put what ``chunk`` tells at its places; the decisions that can be judged now.
+
+        Judge each batch before asking for the next.
+        """
+        for part in _without_pauses(chunk):
+            yield self._take(part)
+
+    def _take(self, chunk: Sequence[HistoryRecord]) -> Batch:
         told: list[tuple[HistoryRecord, Told, bool]] = []
         for record in chunk:
             stands = self._admits(record)
@@ -245,8 +252,14 @@ class Rebuilder:
         doubtful: dict[int, list[int]] = defaultdict(list)
         for row in np.flatnonzero((seen[:, 2:7] >= 0).any(axis=1)):
             doubtful[int(owner[row])].append(int(row))
+        for place, item in enumerate(items):
+            if item.told.unrated:
+                ready[place] = False
+                unprovable.append((item, causes.RATES_UNKNOWN, None))
         for place, rows in doubtful.items():
             item = items[place]
+            if not ready[place]:
+                continue
             of = [(asked[row].tolist(), seen[row].tolist()) for row in rows]
             verdict = self._verdict(item, of, ended=ended)
             ready[place] = verdict is None
@@ -323,6 +336,17 @@ class Rebuilder:
 
 
 _WAIT: Final = "WAIT"
+_PAUSE_MS: Final = LOG_TTL_S * 1000 // 2
+
+
+def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[HistoryRecord]]:
+    """``chunk`` cut where a log may have been forgotten, so that nobody waits across that."""
+    begin = 0
+    for number, record in enumerate(chunk):
+        if abs(record.timestamp_ms - chunk[begin].timestamp_ms) >= _PAUSE_MS:
+            yield chunk[begin:number]
+            begin = number
+    yield chunk[begin:]
 
 
 def _row(item: Item) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.logs import tail_from
 from features.proof.history import HistoryRecord
-from features.records import AMOUNT_UNKNOWN, Facts, facts
+from features.records import Facts, facts
 from risk.domain.decision import Decision, Evidence, LogPosition, decode_decision, decode_ledger
 from risk.domain.errors import WeirError
 from risk.domain.event import AnyEvent, Decided, Payment, Refund
@@ -128,7 +128,7 @@ def _facts(event: AnyEvent, rates: str, to_base: ToBase) -> tuple[Facts, bool]:
     try:
         return facts(event, record_kind(event), to_base(event, rates)), False
     except WeirError:
-        return facts(event, record_kind(event), AMOUNT_UNKNOWN), True
+        return facts(event, record_kind(event), None), True
 
 
 # Records in a stretch of history share their milliseconds, and each decision tells its own twice.

@@ -116,21 +116,39 @@ class Ledger:
         self.records.append(HistoryRecord(topic, partition, offset, at_ms, epoch, marker, value))
 
 
-def story(seed: int, events: int, *, accounts: int = 3, epoch: int = 1) -> list[HistoryRecord]:
+def story(
+    seed: int,
+    events: int,
+    *,
+    first: int = 0,
+    after_ms: int = 0,
+    pause_after: int = 0,
+    pause_ms: int = 0,
+) -> list[HistoryRecord]:
     """Events of few entities through one memory and one judgement, and what that publishes.
 
-    Some come late, some come twice; a batch is published in another order than it was claimed.
+    Some come late; a batch is published in another order than it was claimed, and some of it
+    twice. ``first`` is the first event's number, ``after_ms`` when it begins. After
+    ``pause_after`` events there may be a pause.
     """
     rng = random.Random(seed)
     judgement = new_judgement(RATES)
     held = judgement.versions
     judgement.versions = judgement.constants.versions(scorer(), held.rules, held.policy)
-    memory, ledger = LocalMemory(vectors, epoch), Ledger()
-    ledger.mark(epoch, START_MS - 1)
+    memory, ledger = LocalMemory(vectors), Ledger()
+    begin_ms = START_MS + after_ms
+    ledger.mark(1, begin_ms - 1)
     number = 0
     while number < events:
         size = min(rng.randint(1, 20), events - number)
-        batch = [_event(number + one, rng, accounts) for one in range(size)]
+        if number < pause_after:
+            size = min(size, pause_after - number)
+        elif number == pause_after:
+            begin_ms += pause_ms
+        batch = [
+            _event(first + number + one, rng, begin_ms + (number + one) * STEP_MS)
+            for one in range(size)
+        ]
         number += size
         seen = memory.observe_now(batch)
         scored = [
@@ -150,17 +168,16 @@ def story(seed: int, events: int, *, accounts: int = 3, epoch: int = 1) -> list[
         rng.shuffle(out)
         out += rng.sample(out, len(out) // 10)
         for topic, key, body in out:
-            ledger.append(topic, key, body, batch[-1].arrived_at_ms + 5, epoch)
+            ledger.append(topic, key, body, batch[-1].arrived_at_ms + 5)
     return ledger.records
 
 
-def _event(number: int, rng: random.Random, accounts: int) -> Arrival:
+def _event(number: int, rng: random.Random, at_ms: int) -> Arrival:
     kind = rng.choice(KINDS)
-    at_ms = START_MS + number * STEP_MS
     happened_ms = at_ms - rng.choice((0, 0, 0, 3_000, 90_000, 7_200_000))
     fields: dict[str, Any] = {
         "id": f"e{number}",
-        "account": f"a{rng.randrange(accounts)}",
+        "account": f"a{rng.randrange(3)}",
         "device": rng.choice((None, "d1", "d2")),
         "ip": rng.choice((None, "10.0.0.1", "10.0.0.2")),
         "card": rng.choice((None, "c1", "c2", "c3")),
