@@ -1,12 +1,13 @@
 # Weir: `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports tests-with-coverage e2e soak chaos lock contracts clean
+.PHONY: help setup run test check lint format types imports tests-with-coverage e2e bench soak chaos lock contracts clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+REPORTS ?= var/reports
 SOAK ?=
 # Percent of lines and branches that the whole suite must reach; 0 only reports.
 COVERAGE ?= 90
@@ -76,6 +77,11 @@ tests-with-coverage: setup
 
 e2e: setup ## The whole of it, on real parts
 	@$(BIN)/pytest -m "services or fault" $(ARGS)
+
+bench: setup ## Measure against baselines, in half an hour; reports in var/reports; ARGS="--rounds 1"
+	@$(BIN)/weir bench stream --workers 2 --report $(REPORTS)/stream.json $(ARGS)
+	@$(BIN)/weir bench http --report $(REPORTS)/http.json $(ARGS)
+	@$(BIN)/weir bench memory --report $(REPORTS)/memory.json $(ARGS)
 
 soak: setup ## A million payments through one worker, then the long tests; SOAK="--report soak.json"
 	@$(BIN)/weir bench soak $(SOAK)

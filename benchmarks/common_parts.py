@@ -76,7 +76,7 @@ def model(trees: int = 300, *, quick: bool = False) -> Bundle:
     outer = Settings()
     recipe = Recipe(seed=SEED, rounds=trees)
     if quick:
-        recipe = replace(recipe, accounts=150, days=35.0, opening_payments=200)
+        recipe = replace(recipe, accounts=400, days=40.0, opening_payments=400)
     named = f"{catalogue_digest()[:16]}-{trees}{'-quick' if quick else ''}"
     folder = outer.state / "cache" / "bench" / named
     if not folder.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,7 @@ import typer
 from benchmarks.common import Series, interleaved, machine, run, say, show, write_report
 from benchmarks.common_parts import Parts, model, parts
 from benchmarks.common_rivals import rivals_python
-from benchmarks.stream_contest import Contest, Found
+from benchmarks.stream_contest import Contest, Found, Rivals
 from benchmarks.stream_open_loop import Pace, latency
 from benchmarks.stream_scene import Scenes, Size, send_all
 from models.bundle import Bundle
@@ -24,15 +25,22 @@ LATENCY_RATE: Final = 500.0
 QUICK_ACCOUNTS: Final = 1_000
 
 
+class Loop(StrEnum):
+    """The event loop of the vanilla Faust agents: the faster one, or Faust's default."""
+
+    UVLOOP = "uvloop"
+    ASYNCIO = "asyncio"
+
+
 class Job:
     """One run of the benchmark on running parts."""
 
-    def __init__(self, running: Parts, bundle: Bundle, seconds: float, quix: Path | None) -> None:
+    def __init__(self, running: Parts, bundle: Bundle, seconds: float, rivals: Rivals) -> None:
         self._running = running
         self._bundle = bundle
         text = running.settings.state / "model.txt"
         text.write_bytes(bundle.files["model.txt"])
-        self._contest = Contest(running, seconds, text, quix)
+        self._contest = Contest(running, seconds, text, rivals)
         self.found: dict[str, list[Found]] = defaultdict(list)
         self.latency_ms: dict[str, Any] = {}
 
@@ -99,6 +107,7 @@ def stream(
     workers: Annotated[int, typer.Option(min=1, max=2, help="2: also two workers.")] = 1,
     latency_seconds: Annotated[float, typer.Option(help="At 500/s; 0: not measured.")] = 30.0,
     only: Annotated[str, typer.Option(help="Contestants, with commas.")] = ",".join(CONTESTANTS),
+    loop: Annotated[Loop, typer.Option(help="Of the vanilla Faust agents.")] = Loop.UVLOOP,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also: what makes it dearer.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Small: a look, no measurement.")] = False,
 ) -> None:
@@ -114,9 +123,9 @@ def stream(
     accounts = QUICK_ACCOUNTS if quick else Size(0).accounts
     size = Size(payments, accounts)
     bundle = model(quick=quick)
-    quix = rivals_python() if "quix" in names else None
+    rivals = Rivals(rivals_python() if "quix" in names else None, loop.value)
     with parts() as running:
-        job = Job(running, bundle, seconds, quix)
+        job = Job(running, bundle, seconds, rivals)
         job.compare(names, rounds, size)
         if workers > 1:
             job.two_workers(rounds, size)
@@ -127,8 +136,14 @@ def stream(
         if sweep:
             from benchmarks.stream_sweep import sweep as run_sweep
 
-            found["sweep"] = run_sweep(running, seconds, quick=quick)
-    settings = {"rounds": rounds, "seconds": seconds, "payments": payments, "quick": quick}
+            found["sweep"] = run_sweep(running, seconds, size, quick=quick)
+    settings = {
+        "rounds": rounds,
+        "seconds": seconds,
+        "payments": payments,
+        "quick": quick,
+        "vanilla_loop": loop.value,
+    }
     whole = {**found, "settings": settings, "machine": before}
     write_report(report, whole)
     _print(whole)

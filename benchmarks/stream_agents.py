@@ -1,7 +1,7 @@
 """The vanilla Faust contestants, each as its own process: noop, send, usual.
 
 Stock Faust as its documentation shows it: its own transport, JSON values, one event at a
-time, at-least-once, no web server, uvloop. They differ only in the agent's body.
+time, at-least-once, no web server. They differ only in the agent's body.
 """
 
 from __future__ import annotations
@@ -89,12 +89,14 @@ def main(
     output: Annotated[str, typer.Option(help="The topic of the answers.")] = "",
     redis: Annotated[str, typer.Option(envvar="WEIR_REDIS")] = "",
     model: Annotated[Path | None, typer.Option(help="LightGBM's text.")] = None,
+    loop: Annotated[str, typer.Option(help="uvloop or asyncio.")] = "uvloop",
 ) -> None:
     """Run one contestant until SIGTERM."""
     import faust
     import uvloop
 
-    uvloop.install()
+    if loop == "uvloop":
+        uvloop.install()
     app = build_app(kafka, group, folder)
     events = app.topic(topic, value_serializer="json")
     counter = Counter(folder / f"{group}.count")

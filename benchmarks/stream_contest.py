@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,16 +26,17 @@ from benchmarks.stream_measure import (
     measure,
     stage_seconds,
 )
-from benchmarks.stream_scene import Scene, send_all, set_fsync
+from benchmarks.stream_scene import Scene, Size, send_all, set_fsync
+from benchmarks.stream_variant import PARTITIONS, RULES
 from risk.domain.clock import SystemClock
 from risk.domain.errors import Unavailable
 from risk.local import ports
 from risk.local.process import Child, Command, log_tail
-from risk.local.services import log_of, service_environment, start_service
+from risk.local.services import STOP_S, log_of, service_environment
 
-PARTITIONS: Final = 8
 READY_S: Final = 90.0
 STAGE: Final = "stage."
+SHIPPED: Final = Size(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,23 @@ class Found:
         return {name.removeprefix(STAGE): self.steady.us(name) for name in names}
 
 
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """What the others run on: the Python that has Quix Streams, and vanilla Faust's loop."""
+
+    quix: Path | None = None
+    loop: str = "uvloop"
+
+
 class Contest:
     """Runs one contestant at a time on a scene."""
 
-    def __init__(self, parts: Parts, seconds: float, model: Path, quix: Path | None) -> None:
-        """``model`` is LightGBM's text; ``quix`` the Python that has Quix Streams."""
+    def __init__(self, parts: Parts, seconds: float, model: Path, rivals: Rivals) -> None:
+        """``model`` is LightGBM's text."""
         self._parts = parts
         self._seconds = seconds
         self._model = model
-        self._quix = quix
+        self._rivals = rivals
         self._clock = SystemClock()
         self._folder = parts.settings.state / "contest"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -87,25 +95,26 @@ class Contest:
             raise Unavailable(name, f"{problem}; {self._last_words(name, scene)}") from None
 
     async def _weir(self, scene: Scene, workers: int) -> Found:
-        decisions = scene.topics.decisions
+        decisions, partitions = scene.topics.decisions, scene.size.partitions
         with running_workers(scene, workers) as (children, pages):
             pids = {f"worker-{slot}": child.pid for slot, child in enumerate(children)}
-            async with TopicEnd(scene.settings.kafka, decisions, PARTITIONS, self._clock) as end:
+            async with TopicEnd(scene.settings.kafka, decisions, partitions, self._clock) as end:
                 if workers > 1:
                     await asyncio.to_thread(wait_ready, scene, children)
                     await send_all(scene)
                 watched = Contestant(end.look, self._probe(pids, pages), ended(children))
                 steady = await measure(watched, self._window(scene), self._clock)
-        return Found(steady, workers, await read_answers(scene, PARTITIONS))
+        return Found(steady, workers, await read_answers(scene, partitions))
 
     async def _other(self, name: str, scene: Scene) -> Steady:
         group = f"{scene.topics.world}-{name}"
         output = f"bench.{group}"
         kafka = scene.settings.kafka
-        await make_topic(kafka, output)
+        partitions = scene.size.partitions
+        await make_topic(kafka, output, partitions)
         child = Child.start(self._command(name, scene, group, output))
         try:
-            async with TopicEnd(kafka, output, PARTITIONS, self._clock) as end:
+            async with TopicEnd(kafka, output, partitions, self._clock) as end:
                 silent = name in ("noop", "quix")
                 look: Look = by_file(self._folder / f"{group}.count") if silent else end.look
                 watched = Contestant(look, self._probe({"worker-0": child.pid}), ended([child]))
@@ -119,10 +128,11 @@ class Contest:
         options = ["--kafka", kafka, "--topic", topic, "--group", group]
         options += ["--folder", str(self._folder)]
         if name == "quix":
-            program = [str(self._quix), str(ROOT / "benchmarks" / "rivals" / "quix.py")]
+            program = [str(self._rivals.quix), str(ROOT / "benchmarks" / "rivals" / "quix.py")]
         else:
             program = [sys.executable, "-m", "benchmarks.stream_agents", name]
             options += ["--output", output, "--model", str(self._model)]
+            options += ["--loop", self._rivals.loop]
         environment = service_environment(scene.settings) | {"PYTHONPATH": str(ROOT)}
         if name == "quix":
             del environment["PYTHONPATH"]
@@ -158,18 +168,33 @@ def running_workers(scene: Scene, workers: int) -> Iterator[tuple[list[Child], l
     pages: list[str] = []
     try:
         for slot in range(workers):
-            port, settings = ports.pick(), scene.settings
-            (settings.state / "ready" / f"worker-{slot}").unlink(missing_ok=True)
-            os.environ["WEIR_METRICS_PORT"] = str(port)
-            children.append(
-                start_service(f"worker-{slot}", ["worker", "--slot", str(slot)], settings)
-            )
+            port = ports.pick()
+            children.append(_start_worker(scene, slot, port))
             pages.append(f"http://{ports.HOST}:{port}")
         yield children, pages
     finally:
-        os.environ.pop("WEIR_METRICS_PORT", None)
+        for child in children:
+            child.ask_to_stop()
         for child in children:
             child.stop()
+
+
+def _start_worker(scene: Scene, slot: int, port: int) -> Child:
+    settings, size, name = scene.settings, scene.size, f"worker-{slot}"
+    (settings.state / "ready" / name).unlink(missing_ok=True)
+    environment = service_environment(settings) | {"WEIR_METRICS_PORT": str(port)}
+    program = ("risk.cli",)
+    if (size.rules, size.partitions) != (SHIPPED.rules, SHIPPED.partitions):
+        program = ("benchmarks.stream_variant",)
+        environment |= {
+            "PYTHONPATH": str(ROOT),
+            RULES: str(size.rules),
+            PARTITIONS: str(size.partitions),
+        }
+    argv = (sys.executable, "-m", *program, "worker", "--slot", str(slot))
+    return Child.start(
+        Command(name, argv, log_of(name, settings.state), environment, stop_s=STOP_S)
+    )
 
 
 def wait_ready(scene: Scene, children: Sequence[Child]) -> None:
@@ -192,11 +217,11 @@ def ended(children: Sequence[Child]) -> Callable[[], str | None]:
     return reason
 
 
-async def make_topic(kafka: str, name: str) -> None:
+async def make_topic(kafka: str, name: str, partitions: int) -> None:
     """A topic for a contestant's answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+        await admin.create_topics([NewTopic(name, partitions, 1)])
     finally:
         await admin.close()

@@ -73,12 +73,12 @@ async def measure(one: Contestant, window: Window, clock: Clock) -> Steady:
     await _warm_up(one, int(window.total * WARM_UP_SHARE), clock)
     before = await one.probe()
     began_s, begun = await one.look()
-    at_s, done, moved_s = began_s, begun, began_s
+    at_s, done, moved_s = began_s, begun, clock.monotonic_s()
     while at_s - began_s < window.seconds and done < until:
         await asyncio.sleep(LOOK_EVERY_S)
         last = done
         at_s, done = await one.look()
-        moved_s = at_s if done > last else moved_s
+        moved_s = clock.monotonic_s() if done > last else moved_s
         if reason := one.ended():
             raise Unavailable("contestant", reason)
         if clock.monotonic_s() - moved_s > STALLED_S:

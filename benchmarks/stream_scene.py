@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from aiokafka.partitioner import murmur2
 
@@ -33,6 +34,9 @@ class Size:
     accounts: int = 20_000
     per_account: float = 25.5
     longest: int | None = None  # records that a log holds at most when measuring begins
+    entities: int = 5  # 2: account and merchant only
+    rules: int = 10
+    partitions: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Scene:
 
     settings: Settings
     topics: Topics
+    size: Size
     bodies: list[tuple[bytes, bytes]]  # (key, event), in order
 
     @property
@@ -77,7 +82,7 @@ class Scenes:
         held = logs(self._population, past, self._seed, self._rates, size.longest)
         fill(settings.redis, name, epoch, held)
         bodies = list(self._payments(name, number, now_ms))
-        return Scene(settings, Topics(name), bodies)
+        return Scene(settings, Topics(name), size, bodies)
 
     def _payments(self, world: str, number: int, now_ms: int) -> Iterator[tuple[bytes, bytes]]:
         rng = np.random.default_rng((self._seed, 5, number))
@@ -86,6 +91,8 @@ class Scenes:
         drawn: Draw = self._population.draw(rng, times)
         for place in range(count):
             event = self._population.payment(drawn, place, payment_id(world, place))
+            if self._size.entities == 2:
+                event = msgspec.structs.replace(event, card=None, device=None, ip=None)
             yield f"main:{event.account}".encode(), encode_event(event)
 
 
