@@ -11,7 +11,7 @@ import numpy as np
 
 from features.catalogue import catalogue_digest
 from features.proof import causes
-from features.proof.bits import same_bits
+from features.proof.bits import same_bits, served_vectors
 from features.proof.causes import CAUSES, Gap
 from features.proof.certificate import Unproven
 from features.proof.history import Extent, History, HistoryRecord, Span
@@ -156,7 +156,7 @@ class Leaks:
     def _unequal(self, batch: Batch) -> set[int]:
         """Rows whose served vector is not made from their prefixes."""
         rebuilt, _ = self._rebuilder.vectors(batch)
-        served = np.array([item.evidence.vector for item in batch.ready], np.float64)
+        served = served_vectors(batch.ready)
         same = np.all(same_bits(served, rebuilt), axis=1)
         return {row for row, equal in enumerate(same.tolist()) if not equal}
 

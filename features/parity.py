@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.proof import causes
-from features.proof.bits import same_bits
+from features.proof.bits import same_bits, served_vectors
 from features.proof.causes import CAUSES, Gap
 from features.proof.certificate import Difference, ParityReport, Unproven
 from features.proof.history import Extent, History, HistoryRecord
@@ -149,7 +149,7 @@ class Parity:
         if not batch.ready:
             return
         rebuilt, flags = self._rebuilder.vectors(batch)
-        served = np.array([item.evidence.vector for item in batch.ready], np.float64)
+        served = served_vectors(batch.ready)
         same = same_bits(served, rebuilt)
         wrong = {int(row) for row in np.flatnonzero(~np.all(same, axis=1))}
         for row in sorted(wrong):

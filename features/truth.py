@@ -55,6 +55,16 @@ class Truth(Protocol):
         ...
 
 
+class Published(Protocol):
+    """What tells of a record whether it stands."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def marker(self) -> bool: ...
+
+
 class Standing:
     """Tells records that stand from void ones, in the order of one partition.
 
@@ -73,7 +83,7 @@ class Standing:
         """The epoch in force so far; 0 where none is known."""
         return self._epoch
 
-    def admits(self, record: TruthRecord) -> bool:
+    def admits(self, record: Published) -> bool:
         """True where ``record`` is authoritative; markers never are."""
         self._epoch = max(record.epoch, self._epoch)
         return not record.marker and record.epoch == self._epoch

@@ -50,9 +50,8 @@ class Arena:
         self._numbers: dict[LogName, int] = {}
         self._names: list[LogName] = []
 
-    def number(self, tenant: str, kind: str, identifier: str) -> int:
+    def number(self, name: LogName) -> int:
         """The number of a log, a new one for a new log."""
-        name = (tenant, kind, identifier)
         found = self._numbers.get(name)
         if found is None:
             found = self._numbers[name] = len(self._names)

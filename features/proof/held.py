@@ -8,7 +8,6 @@ from features.log_digest import LogDigest, LogName
 from features.logs import Log
 from features.proof.history import Extent, HistoryRecord
 from features.proof.told import Damaged, ToBase, read_told
-from features.records import records
 from features.truth import Place, Standing
 
 
@@ -30,7 +29,7 @@ class HeldLogs:
     def take(self, chunk: Sequence[HistoryRecord]) -> None:
         """The next records of the history."""
         for record in chunk:
-            if self._standing[Place(record.topic, record.partition)].admits(record.truth):
+            if self._standing[Place(record.topic, record.partition)].admits(record):
                 self._put(record)
 
     def digest(self) -> LogDigest:
@@ -49,11 +48,9 @@ class HeldLogs:
         if told is None:
             return
         self.records += 1
-        left = records(told.event, told.facts)
-        for place, (kind, identifier, row) in zip(told.positions, left, strict=True):
-            log = self.logs.setdefault(
-                (told.event.tenant, kind, identifier), Log(0, 0, 0, bytearray())
-            )
+        for place, row in zip(told.positions, told.records, strict=True):
+            name = (told.event.tenant, place.kind, place.identifier)
+            log = self.logs.setdefault(name, Log(0, 0, 0, bytearray()))
             if place.sequence >= log.following:
                 log.incarnation, log.base = place.incarnation, place.base
             if not log.put(place.sequence, row):

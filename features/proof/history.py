@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
-from features.truth import Place, TruthRecord, TruthTopic
+from features.truth import Place, TruthTopic
 
 
 class HistoryRecord(NamedTuple):
@@ -21,11 +21,6 @@ class HistoryRecord(NamedTuple):
     epoch: int
     marker: bool
     value: bytes
-
-    @property
-    def truth(self) -> TruthRecord:
-        """The record as recovery sees it."""
-        return TruthRecord(self.offset, self.epoch, self.marker, b"", self.value)
 
 
 class Span(NamedTuple):

@@ -20,8 +20,8 @@ from features.proof.causes import Gap
 from features.proof.history import Extent, HistoryRecord
 from features.proof.origin import Origin, pack_origin, unpack_origin
 from features.proof.told import Damaged, ToBase, Told, read_told
-from features.records import RECORD_WORDS, records
-from features.truth import Place, Standing, TruthTopic
+from features.records import RECORD_WORDS
+from features.truth import Standing, TruthTopic
 from features.vectors import fact_row
 from risk.domain.decision import Decision, Evidence
 from risk.domain.event import Payment
@@ -47,13 +47,21 @@ class Asked(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A decision whose vector is to be made again."""
+    """A decision whose vector is to be made again. ``logs`` are the numbers of its logs."""
 
     told: Told
     decision: Decision
-    asked: tuple[Asked, ...]
+    logs: list[int]
     published_ms: int
     origin: int
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Its places, as numbers."""
+        return [
+            Asked(log, at.tail_from, at.sequence, at.base, SLOTS[at.kind], at.incarnation)
+            for log, at in zip(self.logs, self.told.positions, strict=True)
+        ]
 
     @property
     def place(self) -> Origin:
@@ -122,8 +130,12 @@ class Rebuilder:
         self.tally = Tally()
         self._to_base = to_base
         self._wanted = wanted
-        self._standing = {span.place: Standing(span.epoch) for span in extent.spans}
-        self._following = {span.place: span.first for span in extent.spans}
+        self._standing: dict[tuple[TruthTopic, int], Standing] = {
+            span.place: Standing(span.epoch) for span in extent.spans
+        }
+        self._following: dict[tuple[TruthTopic, int], int] = {
+            span.place: span.first for span in extent.spans
+        }
         self._read_ms = dict.fromkeys(self._following, 0)
         self._waiting: list[Item] = []
         self._epoch = 0
@@ -173,7 +185,7 @@ class Rebuilder:
 
     def _admits(self, record: HistoryRecord) -> bool | None:
         """Whether ``record`` stands; None for markers, and for what was read before."""
-        place = Place(record.topic, record.partition)
+        place = (record.topic, record.partition)  # equal to its Place, and quicker made
         expected = self._following[place]
         if record.offset < expected:
             return None
@@ -182,7 +194,7 @@ class Rebuilder:
         self._following[place] = record.offset + 1
         self._read_ms[place] = max(self._read_ms[place], record.timestamp_ms)
         self._epoch = max(self._epoch, record.epoch)
-        stands = self._standing[place].admits(record.truth)
+        stands = self._standing[place].admits(record)
         if record.marker:
             return None
         self.tally.records += 1
@@ -196,25 +208,16 @@ class Rebuilder:
         words: list[bytes] = []
         entries: list[tuple[int, int, int, int, int]] = []
         for record, one, stands in told:
-            tenant, origin = one.event.tenant, pack_origin(record)
+            tenant, origin, arrived_ms = one.event.tenant, pack_origin(record), one.arrived_at_ms
             state = TOLD_VOID if not stands else UNRATED if one.unrated else KNOWN
-            asked = tuple(
-                [
-                    Asked(
-                        number(tenant, at.kind, at.identifier),
-                        at.tail_from,
-                        at.sequence,
-                        at.base,
-                        SLOTS[at.kind],
-                        at.incarnation,
-                    )
-                    for at in one.positions
-                ]
-            )
-            words += [left for _, _, left in records(one.event, one.facts)]
-            entries += [(at.log, at.sequence, state, origin, one.arrived_at_ms) for at in asked]
+            logs = [number((tenant, at.kind, at.identifier)) for at in one.positions]
+            words += one.records
+            entries += [
+                (log, at.sequence, state, origin, arrived_ms)
+                for log, at in zip(logs, one.positions, strict=True)
+            ]
             if stands and one.decision is not None:
-                item = Item(one, one.decision, asked, record.timestamp_ms, origin)
+                item = Item(one, one.decision, logs, record.timestamp_ms, origin)
                 items += [item] if self._wanted(item) else []
         if entries:
             self._put(words, entries)
@@ -238,9 +241,8 @@ class Rebuilder:
         """Judge which tails are whole; the others wait on, unless that has no end."""
         waited = bool(self._waiting)
         self._waiting = []
-        flat = [at for item in items for at in item.asked]
-        owner = np.repeat(np.arange(len(items)), [len(item.asked) for item in items])
-        asked = np.array(flat, np.int64).reshape(len(flat), len(Asked._fields))
+        asked = _asked(items)
+        owner = np.repeat(np.arange(len(items)), [len(item.logs) for item in items])
         seen = self.arena.see(asked)
         spans = np.full((len(items), len(SLOTS), 3), (-1, -1, 0), np.int64)
         spans[owner, asked[:, 4], 0] = seen[:, 0]
@@ -270,8 +272,7 @@ class Rebuilder:
             else:
                 unprovable.append((item, *verdict))
         if waited or self._waiting:
-            flat = [at for item in self._waiting for at in item.asked]
-            self.arena.pin(np.array(flat, np.int64).reshape(len(flat), len(Asked._fields)))
+            self.arena.pin(_asked(self._waiting))
         chosen = np.flatnonzero(ready)
         new_place = {int(old): new for new, old in enumerate(chosen)}
         return Batch(
@@ -337,6 +338,18 @@ class Rebuilder:
 
 _WAIT: Final = "WAIT"
 _PAUSE_MS: Final = LOG_TTL_S * 1000 // 2
+
+
+def _asked(items: Sequence[Item]) -> Ints:
+    """The places of all items, rows of ``Asked``."""
+    slots = SLOTS
+    flat = [
+        number
+        for item in items
+        for log, at in zip(item.logs, item.told.positions, strict=True)
+        for number in (log, at.tail_from, at.sequence, at.base, slots[at.kind], at.incarnation)
+    ]
+    return np.array(flat, np.int64).reshape(-1, len(Asked._fields))
 
 
 def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[HistoryRecord]]:

@@ -11,12 +11,12 @@ import msgspec
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.logs import tail_from
 from features.proof.history import HistoryRecord
-from features.records import Facts, facts
+from features.records import Facts, facts, records
 from risk.domain.decision import Decision, Evidence, LogPosition, decode_decision, decode_ledger
 from risk.domain.errors import WeirError
 from risk.domain.event import AnyEvent, Decided, Payment, Refund
 from risk.domain.ids import fingerprint
-from risk.domain.kinds import entities, record_kind
+from risk.domain.kinds import record_kind
 from risk.domain.times import parse_rfc3339
 
 ToBase = Callable[[AnyEvent, str], int | None]
@@ -37,13 +37,15 @@ class Damaged(WeirError):
 class Told(NamedTuple):
     """An event with its places in the logs. ``decision`` is None for the ledger's records.
 
-    ``facts`` are the integers of its records and its vector. ``unrated`` says that the
-    exchange rates of its amounts are not at hand.
+    ``facts`` are the integers of its records and its vector; ``records`` are those that it
+    left, one for each of ``positions``. ``unrated`` says that the exchange rates of its
+    amounts are not at hand.
     """
 
     event: AnyEvent
     facts: Facts
     positions: Sequence[LogPosition]
+    records: tuple[bytes, ...]
     arrived_at_ms: int
     decision: Decision | None
     pending: bool
@@ -76,11 +78,11 @@ def _decision(decision: Decision, to_base: ToBase) -> Told:
         raise Damaged(f"the decision on {decision.payment_id} holds the event {event.id}")
     if decision.decided_at != evidence.arrived_at:
         raise Damaged(f"decided at {decision.decided_at}, but arrived at {evidence.arrived_at}")
-    _check_places(event, evidence.positions)
     _check_vector(evidence)
     of, unrated = _facts(event, evidence.digests.rates, to_base)
+    left = _records(event, of, evidence.positions)
     arrived_at_ms = _milliseconds(evidence.arrived_at)
-    return Told(event, of, evidence.positions, arrived_at_ms, decision, False, unrated)
+    return Told(event, of, evidence.positions, left, arrived_at_ms, decision, False, unrated)
 
 
 def _ledger(value: bytes, to_base: ToBase) -> Told:
@@ -89,10 +91,10 @@ def _ledger(value: bytes, to_base: ToBase) -> Told:
     kind = record_kind(event)
     if (event.id, event.tenant, kind) != (entry.event_id, entry.tenant, entry.record):
         raise Damaged(f"the record of {entry.record} {entry.event_id} holds {kind} {event.id}")
-    _check_places(event, entry.positions)
     of, unrated = _facts(event, entry.rates, to_base)
+    left = _records(event, of, entry.positions)
     arrived_at_ms = _milliseconds(entry.arrived_at)
-    return Told(event, of, entry.positions, arrived_at_ms, None, entry.pending, unrated)
+    return Told(event, of, entry.positions, left, arrived_at_ms, None, entry.pending, unrated)
 
 
 def _event(body: bytes, expected: str) -> AnyEvent:
@@ -109,17 +111,20 @@ def _check_vector(evidence: Evidence) -> None:
         raise Damaged(f"a vector of {len(evidence.vector)} features, not {len(FEATURE_NAMES)}")
 
 
-def _check_places(event: AnyEvent, positions: Sequence[LogPosition]) -> None:
-    names = entities(event)
-    if len(names) != len(positions):
-        raise Damaged(f"{event.id} has {len(names)} logs, and {len(positions)} places")
-    for (kind, identifier), one in zip(names, positions, strict=True):
-        if (one.kind, one.identifier) != (kind, identifier):
+def _records(event: AnyEvent, of: Facts, positions: Sequence[LogPosition]) -> tuple[bytes, ...]:
+    """What the event left at each of its places, which must be those of its entities."""
+    left = records(event, of)
+    if len(left) != len(positions):
+        raise Damaged(f"{event.id} has {len(left)} logs, and {len(positions)} places")
+    for (kind, identifier, _), one in zip(left, positions, strict=True):
+        if one.kind != kind or one.identifier != identifier:
             raise Damaged(f"{event.id} has no {one.kind} log {one.identifier!r} at this place")
-        if not (0 <= one.base <= one.sequence < SEQUENCE_MAX and one.incarnation > 0):
+        sequence = one.sequence
+        if not (0 <= one.base <= sequence < SEQUENCE_MAX and one.incarnation > 0):
             raise Damaged(f"the place of {event.id} in its {kind} log is impossible")
-        if one.tail_from != tail_from(one.sequence):
+        if one.tail_from != tail_from(sequence):
             raise Damaged(f"the tail of {event.id} in its {kind} log begins at another place")
+    return tuple([record for _, _, record in left])
 
 
 def _facts(event: AnyEvent, rates: str, to_base: ToBase) -> tuple[Facts, bool]:

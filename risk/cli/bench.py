@@ -14,6 +14,7 @@ BENCHMARKS: Final = {
     "stream": "Payments from Kafka to decisions, against vanilla Faust and Quix Streams.",
     "http": "POST /v1/decisions, against an endpoint that only validates and answers.",
     "memory": "Time and bytes for each entity, against sorted sets and tiles.",
+    "rebuild": "Vectors made again from history, on one core.",
     "soak": "A million payments through one worker: memory, files, bytes in Redis.",
 }
 

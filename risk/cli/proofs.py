@@ -45,7 +45,10 @@ def range_ms(begin: str | None, end: str | None) -> tuple[int, int]:
 @contextmanager
 def kafka_of(settings: Settings, command: str) -> Iterator[Settings]:
     """The settings with Kafka's address, and that of MLflow where one is known or runs."""
+    from features.proof.collector import quiet_collector
     from risk.local import parts
+
+    quiet_collector()
 
     with parts.resolve(settings, ("kafka",), command=command) as ready:
         live = parts.running(settings.state)
