@@ -13,7 +13,7 @@ import typer
 from benchmarks.common import Series, interleaved, machine, run, say, show, write_report
 from benchmarks.common_parts import Parts, model, parts
 from benchmarks.common_rivals import rivals_python
-from benchmarks.stream_contest import Contest, Found, Rivals
+from benchmarks.stream_contest import Contest, Found, Terms
 from benchmarks.stream_open_loop import Pace, latency
 from benchmarks.stream_scene import Scenes, Size, send_all
 from models.bundle import Bundle
@@ -32,15 +32,22 @@ class Loop(StrEnum):
     ASYNCIO = "asyncio"
 
 
+class Fsync(StrEnum):
+    """How often Redis syncs its file: Weir's own setting is the first."""
+
+    ALWAYS = "always"
+    EVERYSEC = "everysec"
+
+
 class Job:
     """One run of the benchmark on running parts."""
 
-    def __init__(self, running: Parts, bundle: Bundle, seconds: float, rivals: Rivals) -> None:
+    def __init__(self, running: Parts, bundle: Bundle, seconds: float, terms: Terms) -> None:
         self._running = running
         self._bundle = bundle
         text = running.settings.state / "model.txt"
         text.write_bytes(bundle.files["model.txt"])
-        self._contest = Contest(running, seconds, text, rivals)
+        self._contest = Contest(running, seconds, text, terms)
         self.found: dict[str, list[Found]] = defaultdict(list)
         self.latency_ms: dict[str, Any] = {}
 
@@ -108,6 +115,7 @@ def stream(
     latency_seconds: Annotated[float, typer.Option(help="At 500/s; 0: not measured.")] = 30.0,
     only: Annotated[str, typer.Option(help="Contestants, with commas.")] = ",".join(CONTESTANTS),
     loop: Annotated[Loop, typer.Option(help="Of the vanilla Faust agents.")] = Loop.UVLOOP,
+    fsync: Annotated[Fsync, typer.Option(help="Of Redis under Weir.")] = Fsync.ALWAYS,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also: what makes it dearer.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Small: a look, no measurement.")] = False,
 ) -> None:
@@ -123,9 +131,10 @@ def stream(
     accounts = QUICK_ACCOUNTS if quick else Size(0).accounts
     size = Size(payments, accounts)
     bundle = model(quick=quick)
-    rivals = Rivals(rivals_python() if "quix" in names else None, loop.value)
+    quix = rivals_python() if "quix" in names else None
+    terms = Terms(quix, loop.value, fsync.value)
     with parts() as running:
-        job = Job(running, bundle, seconds, rivals)
+        job = Job(running, bundle, seconds, terms)
         job.compare(names, rounds, size)
         if workers > 1:
             job.two_workers(rounds, size)
@@ -143,6 +152,7 @@ def stream(
         "payments": payments,
         "quick": quick,
         "vanilla_loop": loop.value,
+        "fsync": fsync.value,
     }
     whole = {**found, "settings": settings, "machine": before}
     write_report(report, whole)
@@ -165,8 +175,11 @@ def _print(found: dict[str, Any]) -> None:
     parts_us += [(f"{name} (CPU)", found[f"{name}_us_per_decision"]) for name in ("redis", "kafka")]
     show("Weir, us for each decision (stages: waiting included)", ("part", "us"), parts_us)
     if found["latency_ms"]:
-        row = found["latency_ms"]
+        whole = found["latency_ms"]
+        floor = whole["floor"]
+        row = {name: value for name, value in whole.items() if name != "floor"}
         show("Produce to decision, ms", tuple(row), [tuple(row.values())])
+        say(f"the client alone: p50 {floor['p50']} ms, p99 {floor['p99']} ms")
 
 
 def _whole(value: float | None) -> int | None:

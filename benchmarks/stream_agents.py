@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-NOTE_EVERY_S: Final = 0.05
+NOTE_EVERY_S: Final = 0.02
 Body = Callable[[Any], Awaitable[None]]
 
 

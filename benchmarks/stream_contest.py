@@ -60,22 +60,23 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Rivals:
-    """What the others run on: the Python that has Quix Streams, and vanilla Faust's loop."""
+class Terms:
+    """What they run on: the Python that has Quix Streams, vanilla Faust's loop, Weir's fsync."""
 
     quix: Path | None = None
     loop: str = "uvloop"
+    fsync: str = "always"
 
 
 class Contest:
     """Runs one contestant at a time on a scene."""
 
-    def __init__(self, parts: Parts, seconds: float, model: Path, rivals: Rivals) -> None:
+    def __init__(self, parts: Parts, seconds: float, model: Path, terms: Terms) -> None:
         """``model`` is LightGBM's text."""
         self._parts = parts
         self._seconds = seconds
         self._model = model
-        self._rivals = rivals
+        self._terms = terms
         self._clock = SystemClock()
         self._folder = parts.settings.state / "contest"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ class Contest:
         The payments of ``scene`` must be in the topic; with several workers they must not:
         they are sent when all partitions have their worker.
         """
-        set_fsync(self._parts.redis.url, "everysec" if name == "usual" else "always")
+        set_fsync(self._parts.redis.url, "everysec" if name == "usual" else self._terms.fsync)
         try:
             if name == "weir":
                 return asyncio.run(self._weir(scene, workers))
@@ -128,11 +129,11 @@ class Contest:
         options = ["--kafka", kafka, "--topic", topic, "--group", group]
         options += ["--folder", str(self._folder)]
         if name == "quix":
-            program = [str(self._rivals.quix), str(ROOT / "benchmarks" / "rivals" / "quix.py")]
+            program = [str(self._terms.quix), str(ROOT / "benchmarks" / "rivals" / "quix.py")]
         else:
             program = [sys.executable, "-m", "benchmarks.stream_agents", name]
             options += ["--output", output, "--model", str(self._model)]
-            options += ["--loop", self._rivals.loop]
+            options += ["--loop", self._terms.loop]
         environment = service_environment(scene.settings) | {"PYTHONPATH": str(ROOT)}
         if name == "quix":
             del environment["PYTHONPATH"]

@@ -17,7 +17,6 @@ import typer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from risk.domain.clock import Clock, Deadline, SystemClock
-from streams.topics import Topics
 
 WARM_UP_S: Final = 3.0
 LEAD_S: Final = 0.5
@@ -26,13 +25,14 @@ PARTITIONS: Final = 8
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: (key, event) in order, ``rate`` a second; ids as decisions name them."""
+    """What to send: (key, event) in order, ``rate`` a second; the keys of their answers."""
 
     kafka: str
-    world: str
+    send_to: str
+    listen_to: str
     rate: float
     events: list[tuple[bytes, bytes]]
-    ids: list[str]
+    answers: list[bytes]
 
 
 class Latencies(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,6 @@ class Client:
         self._load = load
         self._clock = clock
         self._due_s: dict[bytes, float] = {}
-        self._topics = Topics(load.world)
         self._counted_from_s = 0.0
         self._values_ms: list[float] = []
 
@@ -72,8 +71,8 @@ class Client:
         await consumer.start()
         await producer.start()
         try:
-            decisions = self._topics.decisions
-            places = [TopicPartition(decisions, number) for number in range(PARTITIONS)]
+            heard = self._load.listen_to
+            places = [TopicPartition(heard, number) for number in range(PARTITIONS)]
             consumer.assign(places)
             await consumer.seek_to_end(*places)
             listening = asyncio.create_task(self._listen(consumer))
@@ -91,15 +90,14 @@ class Client:
 
     async def _send(self, producer: Any) -> None:
         load, clock = self._load, self._clock
-        names = [f"main:{identity}".encode() for identity in load.ids]
         began_s = clock.monotonic_s() + LEAD_S
         due = [began_s + place / load.rate for place in range(len(load.events))]
-        self._due_s = dict(zip(names, due, strict=True))
+        self._due_s = dict(zip(load.answers, due, strict=True))
         self._counted_from_s = began_s + WARM_UP_S
         for at_s, (key, body) in zip(due, load.events, strict=True):
             while (early_s := at_s - clock.monotonic_s()) > 0:
                 await asyncio.sleep(early_s)
-            await producer.send(self._topics.events, value=body, key=key)
+            await producer.send(load.send_to, value=body, key=key)
         await producer.flush()
 
     async def _listen(self, consumer: Any) -> None:

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from risk.domain.clock import Clock
 from risk.domain.errors import Unavailable
 
-LOOK_EVERY_S: Final = 0.05
+LOOK_EVERY_S: Final = 0.02
 WARM_UP_S: Final = 1.0
 WARM_UP_SHARE: Final = 0.2  # whoever does this much in less time has warmed up
 STARTS_WITHIN_S: Final = 90.0

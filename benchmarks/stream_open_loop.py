@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.common import ROOT
-from benchmarks.stream_contest import ended, running_workers, wait_ready
+from benchmarks.stream_contest import ended, make_topic, running_workers, wait_ready
 from benchmarks.stream_latency import ANSWERED_WITHIN_S, WARM_UP_S, Latencies, Load
 from benchmarks.stream_scene import Scene
 from risk.domain.errors import Unavailable
@@ -17,6 +18,7 @@ from risk.local.process import Child, Command, log_tail
 from risk.local.services import service_environment
 
 SLACK_S = 30.0
+FLOOR_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +35,71 @@ class Pace:
 
 
 def latency(scene: Scene, pace: Pace) -> dict[str, Any]:
-    """Keys: rate_per_s, p50, p99, p999 and max (milliseconds), payments, unanswered.
+    """Keys: rate_per_s, p50, p99, p999 and max (milliseconds), payments, unanswered, and
+    ``floor``: the same client and rate when it listens to the topic that it sends to.
 
     Raises Unavailable where the worker or the client ends.
     """
-    folder = scene.settings.state / "latency"
-    folder.mkdir(parents=True, exist_ok=True)
-    given, answer = folder / "load", folder / "answer"
-    load = Load(
+    calm = Pace(pace.rate, min(FLOOR_S, pace.seconds))
+    floor = _run(scene, calm, _floor(scene, calm))
+    with running_workers(scene, 1) as (workers, _pages):
+        wait_ready(scene, workers)
+        found = _run(scene, pace, _load(scene, pace))
+        if reason := ended(workers)():
+            raise Unavailable("worker", reason)
+    return _summary(found, pace) | {"floor": _percentiles(floor)}
+
+
+def _load(scene: Scene, pace: Pace) -> Load:
+    return Load(
         kafka=scene.settings.kafka,
-        world=scene.topics.world,
+        send_to=scene.topics.events,
+        listen_to=scene.topics.decisions,
         rate=pace.rate,
         events=scene.bodies,
-        ids=scene.ids,
+        answers=[f"main:{identity}".encode() for identity in scene.ids],
     )
+
+
+def _floor(scene: Scene, pace: Pace) -> Load:
+    topic = f"bench.{scene.topics.world}-floor"
+    asyncio.run(make_topic(scene.settings.kafka, topic, scene.size.partitions))
+    whole = _load(scene, pace)
+    bodies = [body for _, body in whole.events]
+    events = list(zip(whole.answers, bodies, strict=True))[: pace.payments]
+    answers = whole.answers[: pace.payments]
+    return msgspec.structs.replace(
+        whole, send_to=topic, listen_to=topic, events=events, answers=answers
+    )
+
+
+def _run(scene: Scene, pace: Pace, load: Load) -> Latencies:
+    """Run the client. Raises Unavailable where it fails."""
+    folder = scene.settings.state / "latency"
+    folder.mkdir(parents=True, exist_ok=True)
+    given, answer, log = folder / "load", folder / "answer", folder / "client.log"
     given.write_bytes(msgspec.msgpack.encode(load))
     environment = service_environment(scene.settings) | {"PYTHONPATH": str(ROOT)}
     argv = (sys.executable, "-m", "benchmarks.stream_latency", str(given), str(answer))
-    with running_workers(scene, 1) as (workers, _pages):
-        wait_ready(scene, workers)
-        client = Child.start(Command("client", argv, folder / "client.log", environment))
-        try:
-            code = client.wait(pace.seconds + WARM_UP_S + ANSWERED_WITHIN_S + SLACK_S)
-        finally:
-            client.kill()
-        if reason := ended(workers)():
-            raise Unavailable("worker", reason)
+    client = Child.start(Command("client", argv, log, environment))
+    try:
+        code = client.wait(pace.seconds + WARM_UP_S + ANSWERED_WITHIN_S + SLACK_S)
+    finally:
+        client.kill()
     if code != 0:
-        raise Unavailable("client", f"ended with {code}: {log_tail(folder / 'client.log')}")
-    return _summary(msgspec.msgpack.decode(answer.read_bytes(), type=Latencies), pace)
+        raise Unavailable("client", f"ended with {code}: {log_tail(log)}")
+    return msgspec.msgpack.decode(answer.read_bytes(), type=Latencies)
+
+
+def _percentiles(found: Latencies) -> dict[str, float | None]:
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+    return {name: found.percentile(share) for name, share in shares.items()}
 
 
 def _summary(found: Latencies, pace: Pace) -> dict[str, Any]:
     return {
         "rate_per_s": pace.rate,
-        "p50": found.percentile(0.5),
-        "p99": found.percentile(0.99),
-        "p999": found.percentile(0.999),
+        **_percentiles(found),
         "max": round(max(found.values_ms), 2) if found.values_ms else None,
         "payments": len(found.values_ms),
         "unanswered": found.unanswered,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.common import say, show
 from benchmarks.common_parts import Parts, model
-from benchmarks.stream_contest import Contest, Found, Rivals
+from benchmarks.stream_contest import Contest, Found, Terms
 from benchmarks.stream_scene import Scenes, Size, send_all
 from benchmarks.stream_variant import partitions
 
@@ -79,5 +79,5 @@ def _measure(running: Parts, seconds: float, step: Step, number: int, quick: boo
         scene = Scenes(running, bundle, step.size).make(f"sweep-{number}", 200 + number)
         if step.workers == 1:
             asyncio.run(send_all(scene))
-        contest = Contest(running, seconds, Path(), Rivals())
+        contest = Contest(running, seconds, Path(), Terms())
         return contest.run("weir", scene, step.workers)

@@ -15,7 +15,7 @@ from typing import Any
 
 from quixstreams import Application
 
-NOTE_EVERY_S = 0.05
+NOTE_EVERY_S = 0.01
 
 
 class Counter:

@@ -30,9 +30,6 @@ STAGES = {"observe", "judge", "decide", "publish", "acknowledge"}
 def test_a_quick_run_reports_every_key(tmp_path: Path, jar_cache: Path) -> None:
     home = bench_home(tmp_path / "home", jar_cache)
     contestants = ["noop", "send", "usual", "weir"]
-    if rivals_python(build=False):
-        (home / "rivals").symlink_to(Settings().state / "rivals", target_is_directory=True)
-        contestants.append("quix")
     options = "--rounds 1 --payments 3000 --seconds 1 --latency-seconds 1 --only"
     code, found = run_bench(home, "stream", *options.split(), ",".join(contestants))
     assert code == 0
@@ -50,7 +47,20 @@ def test_a_quick_run_reports_every_key(tmp_path: Path, jar_cache: Path) -> None:
     assert latency["rate_per_s"] == 500
     assert 0 < latency["p50"] <= latency["p99"] <= latency["p999"] <= latency["max"]
     assert (latency["payments"], latency["unanswered"]) == (500, 0)
+    assert 0 < latency["floor"]["p50"] < latency["p50"]
     assert found["machine"]["cores"] >= 1
+
+
+@pytest.mark.services
+@pytest.mark.skipif(rivals_python(build=False) is None, reason="`weir bench stream` builds it")
+def test_quix_streams_is_measured_in_its_own_environment(tmp_path: Path, jar_cache: Path) -> None:
+    home = bench_home(tmp_path / "home", jar_cache)
+    (home / "rivals").symlink_to(Settings().state / "rivals", target_is_directory=True)
+    options = "--rounds 1 --payments 60000 --seconds 1 --only quix"
+    code, found = run_bench(home, "stream", *options.split())
+    assert code == 0
+    assert 5_000 < found["quix_per_s"] < 1_000_000
+    assert (found["weir_per_s"], found["ratio_quix"], found["latency_ms"]) == (None, None, {})
 
 
 def test_an_unknown_contestant_is_refused() -> None:
