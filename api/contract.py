@@ -23,6 +23,8 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Weir counts by itself. Nothing that the environment sets may send requests elsewhere.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         lifespan=lifespan,
     )
     for routes in ROUTES:

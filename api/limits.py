@@ -24,15 +24,15 @@ async def read_json_body(request: Request) -> bytes:
 
     Raises InvalidEvent TOO_LARGE, or a Problem for its type, its packing or its slowness.
     """
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+    # The first of a name counts, as everywhere else in this door.
+    headers = dict(reversed(request.scope["headers"]))
+    if not _is_json(headers.get(b"content-type", b"")):
         raise Problem("UNSUPPORTED_MEDIA_TYPE", "the body is not application/json in UTF-8")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem("UNSUPPORTED_MEDIA_TYPE", "the body is packed (Content-Encoding)")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > EVENT_BYTES_MAX:
-        raise _too_large(f"{declared[:20]} bytes are announced")
+    declared = headers.get(b"content-length", b"")[:20].decode("latin-1")
+    if declared.isdecimal() and int(declared) > EVENT_BYTES_MAX:
+        raise _too_large(f"{declared} bytes are announced")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S_MAX):
@@ -45,6 +45,14 @@ async def read_json_body(request: Request) -> bytes:
     except ClientDisconnect:
         raise Problem("HTTP_ERROR", "the caller left before the body was whole") from None
     return bytes(body)
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == b"application/json":
+        return True
+    kind, _, parameters = content_type.decode("latin-1").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    return kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
 
 
 def _too_large(found: str) -> InvalidEvent:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,6 +77,11 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+# As they stand in a message of ASGI.
+_SAFE_HEADERS: Final = tuple(
+    (name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()
+)
 
 _log = structlog.get_logger("api")
 
@@ -157,9 +161,9 @@ class Boundary:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                held = {name for name, _ in headers}
+                headers += [pair for pair in _SAFE_HEADERS if pair[0] not in held]
                 status = f"{message['status'] // 100}xx"
                 self._metrics.count("weir_http_responses_total", status=status)
             await send(message)

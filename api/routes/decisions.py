@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import Depends, FastAPI, Query, Request
 from starlette.responses import Response
 
 from api.answers import decision_response
 from api.auth import Allow, key_of
+from api.direct import DirectRoute
 from api.door import door_of
 from api.limits import read_json_body
 from api.openapi import described
@@ -21,21 +24,7 @@ from risk.keys import ApiKey
 def register(app: FastAPI) -> None:
     """Add the routes of decisions."""
 
-    @app.post(
-        "/v1/decisions",
-        dependencies=[Depends(Allow("decide"))],
-        **described(
-            "Decide a payment",
-            "The decision is published before it is answered. The same payment again gets the "
-            "same bytes; the same id with other content gets 409. When the time is spent or a "
-            "part is down the configured fallback is answered, with `authoritative: false`; "
-            "send the payment again to get its decision.",
-            body="ScoredEvent",
-            answers={200: "Decision"},
-            problems=(400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 500, 503),
-        ),
-    )
-    async def decide(request: Request, evidence: bool = Query(False)) -> Response:
+    async def decide(request: Request, evidence: Annotated[bool, Query()] = False) -> Response:
         key = _may_see(request, evidence)
         door = door_of(request)
         arrival = door.arrival(await read_json_body(request), key.tenant)
@@ -50,6 +39,24 @@ def register(app: FastAPI) -> None:
             )
         return decision_response(verdict.body, evidence=evidence)
 
+    app.router.add_api_route(
+        "/v1/decisions",
+        decide,
+        methods=["POST"],
+        route_class_override=DirectRoute,
+        dependencies=[Depends(Allow("decide"))],
+        **described(
+            "Decide a payment",
+            "The decision is published before it is answered. The same payment again gets the "
+            "same bytes; the same id with other content gets 409. When the time is spent or a "
+            "part is down the configured fallback is answered, with `authoritative: false`; "
+            "send the payment again to get its decision.",
+            body="ScoredEvent",
+            answers={200: "Decision"},
+            problems=(400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 500, 503),
+        ),
+    )
+
     @app.get(
         "/v1/decisions/{payment_id:path}",
         dependencies=[Depends(Allow("read"))],
@@ -60,7 +67,9 @@ def register(app: FastAPI) -> None:
             problems=(401, 403, 404, 422, 429, 500, 503),
         ),
     )
-    async def find(request: Request, payment_id: str, evidence: bool = Query(False)) -> Response:
+    async def find(
+        request: Request, payment_id: str, evidence: Annotated[bool, Query()] = False
+    ) -> Response:
         key = _may_see(request, evidence)
         if looks_like_card_number(payment_id):
             raise InvalidEvent("CARD_NUMBER", "13 to 19 digits could be a card number")

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
 from api.auth import Allow, key_of
+from api.direct import DirectRoute
 from api.door import door_of
 from api.limits import read_json_body
 from api.openapi import described
@@ -18,19 +19,6 @@ from risk.domain.event import is_scored
 def register(app: FastAPI) -> None:
     """Add the route of events."""
 
-    @app.post(
-        "/v1/events",
-        status_code=202,
-        dependencies=[Depends(Allow("events"))],
-        **described(
-            "Remember an event",
-            "Activity, outcomes and labels. 202 is answered when the event is published on the "
-            "ledger; sending it again changes nothing. After 503 send it again.",
-            body="RememberedEvent",
-            answers={202: "Accepted"},
-            problems=(400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503),
-        ),
-    )
     async def remember(request: Request) -> Response:
         key = key_of(request)
         door = door_of(request)
@@ -42,3 +30,20 @@ def register(app: FastAPI) -> None:
         return Response(
             json.dumps({"id": event.id, "type": event.kind}), 202, media_type="application/json"
         )
+
+    app.router.add_api_route(
+        "/v1/events",
+        remember,
+        methods=["POST"],
+        route_class_override=DirectRoute,
+        status_code=202,
+        dependencies=[Depends(Allow("events"))],
+        **described(
+            "Remember an event",
+            "Activity, outcomes and labels. 202 is answered when the event is published on the "
+            "ledger; sending it again changes nothing. After 503 send it again.",
+            body="RememberedEvent",
+            answers={202: "Accepted"},
+            problems=(400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503),
+        ),
+    )
