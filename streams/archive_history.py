@@ -102,6 +102,16 @@ def read(
         )
 
 
+def read_partition(
+    folder: Path,
+    partition: int,
+    days: tuple[str, str],
+    on_damage: Callable[[Damage], None],
+) -> Iterator[ArchivedRecord]:
+    """As ``read``, of one partition of the topic whose folder this is."""
+    return _read_partition(folder, partition, days, on_damage)
+
+
 def holes(root: Path, topic: str) -> list[Hole]:
     """The offsets of a topic that were gone before they could be archived."""
     folder = root / topic

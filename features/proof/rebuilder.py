@@ -295,6 +295,9 @@ class Rebuilder:
                 return causes.RATES_UNKNOWN, self._gap(asked, unrated)
             if cut >= 0 and not self._too_old(item):
                 return causes.RETENTION, self._gap(asked, cut)
+            if below >= 0 and self.tally.missing:
+                # What history lost itself may have stood there.
+                return causes.HOLE, self._gap(asked, below)
             if gap >= 0:
                 over = waited_ms > WAIT_MS or (ended and asked[5] < self._epoch)
                 if over:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import Archive
+
 if TYPE_CHECKING:
     from features.audit import AuditReport, Examined
     from features.leaks import LeaksReport
@@ -32,6 +34,7 @@ def audit_feature(
     name: Annotated[str, typer.Argument(metavar="FEATURE", show_default=False)],
     tenant: Annotated[str, typer.Option(help="The payment's tenant.")] = "main",
     world: _World = None,
+    archive: Archive = False,
     report: _Report = None,
 ) -> None:
     """Show the exact events that made a feature of a decided payment, and those left out and why.
@@ -44,11 +47,11 @@ def audit_feature(
     """
     import asyncio
 
-    from risk.cli.proofs import UNPROVABLE, kafka_of, settings_of, write_report
+    from risk.cli.proofs import UNPROVABLE, parts_of, settings_of, write_report
 
     settings = settings_of(world)
-    with kafka_of(settings, "audit-feature") as ready:
-        found = asyncio.run(_examine(ready, payment_id, name, tenant))
+    with parts_of(settings, "audit-feature", archive=archive) as ready:
+        found = asyncio.run(_examine(ready, (tenant, payment_id), name, archive=archive))
     write_report(report, found)
     typer.echo(
         f"{found.feature} of payment {found.payment_id}: served {found.served},"
@@ -68,7 +71,11 @@ def audit_feature(
 
 
 def leaks(
-    begin: _From = None, end: _To = None, world: _World = None, report: _Report = None
+    begin: _From = None,
+    end: _To = None,
+    world: _World = None,
+    archive: Archive = False,
+    report: _Report = None,
 ) -> None:
     """Prove that no served vector used a record that arrived after its decision, or name it.
 
@@ -80,11 +87,11 @@ def leaks(
     """
     import asyncio
 
-    from risk.cli.proofs import kafka_of, leave, range_ms, settings_of, write_report
+    from risk.cli.proofs import leave, parts_of, range_ms, settings_of, write_report
 
     settings, (from_ms, to_ms) = settings_of(world), range_ms(begin, end)
-    with kafka_of(settings, "leaks") as ready:
-        found = asyncio.run(_search(ready, from_ms, to_ms))
+    with parts_of(settings, "leaks", archive=archive) as ready:
+        found = asyncio.run(_search(ready, from_ms, to_ms, archive=archive))
     write_report(report, found)
     typer.echo(
         f"{found.checked} vectors checked: {found.clean} clean, {found.leaking} leaking,"
@@ -104,20 +111,23 @@ def leaks(
     leave(found.verdict)
 
 
-async def _examine(settings: Settings, payment_id: str, name: str, tenant: str) -> AuditReport:
+async def _examine(
+    settings: Settings, payment: tuple[str, str], name: str, *, archive: bool
+) -> AuditReport:
     from features.audit import Audit, examine
     from risk.cli.proofs import history_of, rates_of
 
-    history = await history_of(settings)
+    tenant, payment_id = payment
+    history = await history_of(settings, archive=archive)
     audit = Audit(history.extent, rates_of(settings), payment_id, name, tenant)
     return await examine(history, audit)
 
 
-async def _search(settings: Settings, from_ms: int, to_ms: int) -> LeaksReport:
+async def _search(settings: Settings, from_ms: int, to_ms: int, *, archive: bool) -> LeaksReport:
     from features.leaks import Leaks
     from risk.cli.proofs import history_of, rates_of, shown
 
-    history = await history_of(settings, from_ms, to_ms)
+    history = await history_of(settings, from_ms, to_ms, archive=archive)
     extent = history.extent
     search = Leaks(extent, rates_of(settings), from_ms, to_ms)
     with shown("searching", sum(span.end - span.first for span in extent.spans)) as advance:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import Archive
+
 if TYPE_CHECKING:
     from features.proof.certificate import ParityReport
     from risk.settings import Settings
@@ -25,9 +27,13 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    begin: _From = None, end: _To = None, world: _World = None, report: _Report = None
+    begin: _From = None,
+    end: _To = None,
+    world: _World = None,
+    archive: Archive = False,
+    report: _Report = None,
 ) -> None:
-    """Rebuild every vector and score decided in a range, bit for bit, from the topics alone.
+    """Rebuild every vector and score of a range, bit for bit, from topics or archive alone.
 
     Exit codes: 0 all equal, 1 something differs or a record is damaged, 2 bad input, 4 nothing
     differs but not everything could be proven (also where the range is empty).
@@ -41,14 +47,14 @@ def parity(
     """
     import asyncio
 
-    from risk.cli.proofs import kafka_of, leave, range_ms, settings_of, write_report
+    from risk.cli.proofs import leave, parts_of, range_ms, settings_of, write_report
     from risk.domain.clock import SystemClock
 
     settings, (from_ms, to_ms) = settings_of(world), range_ms(begin, end)
     clock = SystemClock()
-    with kafka_of(settings, "parity") as ready:
+    with parts_of(settings, "parity", archive=archive) as ready:
         began_s = clock.monotonic_s()
-        found = asyncio.run(_prove(ready, from_ms, to_ms))
+        found = asyncio.run(_prove(ready, from_ms, to_ms, archive=archive))
     seconds = clock.monotonic_s() - began_s
     write_report(report, _timed(found, seconds))
     for line in told(found):
@@ -57,11 +63,11 @@ def parity(
     leave(found.verdict)
 
 
-async def _prove(settings: Settings, from_ms: int, to_ms: int) -> ParityReport:
+async def _prove(settings: Settings, from_ms: int, to_ms: int, *, archive: bool) -> ParityReport:
     from features.parity import Parity
     from risk.cli.proofs import history_of, models_of, rates_of, shown
 
-    history = await history_of(settings, from_ms, to_ms)
+    history = await history_of(settings, from_ms, to_ms, archive=archive)
     extent = history.extent
     check = Parity(extent, rates_of(settings), models_of(settings), from_ms, to_ms)
     with shown("proving", sum(span.end - span.first for span in extent.spans)) as advance:

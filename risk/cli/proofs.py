@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from features.proof.told import ToBase
     from risk.settings import Settings
 
+Archive = Annotated[
+    bool, typer.Option("--archive", help="Read the archive of the world, and no Kafka.")
+]
 UNPROVABLE = 4  # exit code: nothing differs, but not everything could be proven
 
 
@@ -43,14 +46,18 @@ def range_ms(begin: str | None, end: str | None) -> tuple[int, int]:
 
 
 @contextmanager
-def kafka_of(settings: Settings, command: str) -> Iterator[Settings]:
-    """The settings with Kafka's address, and that of MLflow where one is known or runs."""
+def parts_of(settings: Settings, command: str, *, archive: bool = False) -> Iterator[Settings]:
+    """The settings with Kafka's address, and that of MLflow where one is known or runs.
+
+    A proof from the archive needs no Kafka.
+    """
     from features.proof.collector import quiet_collector
     from risk.local import parts
 
     quiet_collector()
 
-    with parts.resolve(settings, ("kafka",), command=command) as ready:
+    needs = () if archive else ("kafka",)
+    with parts.resolve(settings, needs, command=command) as ready:
         live = parts.running(settings.state)
         mlflow = ready.mlflow or (live.mlflow if live is not None else "")
         yield ready.model_copy(update={"mlflow": mlflow})
@@ -86,12 +93,21 @@ def models_of(settings: Settings) -> Models:
 
 
 async def history_of(
-    settings: Settings, from_ms: int | None = None, to_ms: int | None = None
+    settings: Settings,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    *,
+    archive: bool = False,
 ) -> History:
-    """The world's decisions and ledger in Kafka, as far as the range needs them."""
+    """The world's decisions and ledger in Kafka, or in the archive, as far as the range needs."""
+    from streams.archive_store import archive_folder
     from streams.history import open_history
+    from streams.history_archive import open_archive_history
     from streams.topics import Topics
 
+    if archive:
+        folder = archive_folder(settings.state, settings.world)
+        return open_archive_history(folder, settings.world, from_ms, to_ms)
     return await open_history(settings.kafka, Topics(settings.world), from_ms, to_ms)
 
 
