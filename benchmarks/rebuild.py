@@ -17,10 +17,10 @@ from benchmarks import common
 from features import kernel
 from features.catalogue import FEATURE_NAMES
 from features.proof.bits import same_bits, served_vectors
-from features.proof.collector import quiet_collector
 from features.proof.history import Extent, HistoryRecord, Span
 from features.proof.rebuilder import Rebuilder
 from features.truth import TruthTopic
+from risk.collector import settle
 from risk.domain.event import AnyEvent, Payment, Refund
 from risk.tables.load import exchange_rates
 
@@ -45,7 +45,7 @@ def main(
     rss_mb (of the rebuilding process).
     """
     kernel.warm()
-    quiet_collector()
+    settle()
     rows = []
     for count in payments or _DEFAULT:
         common.say(f"{count} payments ...")

@@ -35,6 +35,16 @@ class Models(Protocol):
     def of(self, model_digest: str, calibration_digest: str) -> Scores | None: ...
 
 
+class ParityState(NamedTuple):
+    """Counts of a parity that is under way. ``judged`` are checked and not ``waiting``."""
+
+    judged: int
+    unequal: int
+    unprovable: dict[str, int]
+    damaged: int
+    waiting: int
+
+
 class _Found(NamedTuple):
     """A difference before its records are read."""
 
@@ -64,9 +74,20 @@ class Parity:
         self._models_used: Counter[str] = Counter()
 
     @property
-    def checked(self) -> int:
-        """How many decisions of the range were met so far."""
-        return self._checked
+    def state(self) -> ParityState:
+        """What was found so far; the decisions that wait are neither equal nor unprovable yet."""
+        tally = self._rebuilder.tally
+        return ParityState(
+            judged=self._equal + self._unequal + sum(self._causes.values()),
+            unequal=self._unequal,
+            unprovable=dict(self._causes),
+            damaged=len(tally.damaged) + len(tally.missing),
+            waiting=self._rebuilder.waiting,
+        )
+
+    def extend(self, extent: Extent) -> None:
+        """History has grown; go on with ``take``."""
+        self._rebuilder.extend(extent)
 
     def take(self, chunk: Sequence[HistoryRecord]) -> None:
         """Check what the next chunk allows to."""
@@ -76,6 +97,10 @@ class Parity:
     async def finish(self, history: History) -> ParityReport:
         """The certificate; ``history`` is read again only where a difference was found."""
         self._judge(self._rebuilder.finish())
+        return await self.report(history)
+
+    async def report(self, history: History) -> ParityReport:
+        """The certificate of what was judged so far."""
         first = None
         if self._first is not None:
             found = self._first

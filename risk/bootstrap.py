@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Literal
 
+import msgspec
 import structlog
 
 from features import kernel
@@ -56,6 +58,15 @@ FOLLOW_EVERY_S = 2.0
 PART_ANSWERS_WITHIN_S = 1.0
 
 
+class _Note(msgspec.Struct):
+    problem: str = ""
+
+
+def proof_note(settings: Settings) -> Path:
+    """Where `weir prove` of this world writes what it found (``streams.prover.Note``)."""
+    return settings.state / "parity" / f"{settings.world}.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """A process's parts, connected. Made by ``build_runtime``."""
@@ -96,7 +107,16 @@ class Runtime:
         kafka = PartState("kafka", "ready")
         if not await self.publisher.answers(PART_ANSWERS_WITHIN_S):
             kafka = PartState("kafka", "down", "no broker answers in time")
-        return [kafka, await self._memory_part(), model]
+        return [kafka, await self._memory_part(), model, *self._proof_part()]
+
+    def _proof_part(self) -> list[PartState]:
+        """What `weir prove` on this machine found, only where it is bad."""
+        try:
+            note = proof_note(self.settings).read_bytes()
+            problem = msgspec.json.decode(note, type=_Note).problem
+        except (OSError, msgspec.DecodeError):
+            return []
+        return [PartState("parity", "degraded", problem)] if problem else []
 
     async def _memory_part(self) -> PartState:
         try:

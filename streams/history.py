@@ -46,8 +46,9 @@ class KafkaHistory:
     """
 
     def __init__(self, bootstrap: str, topics: Topics, extent: Extent) -> None:
-        self._bootstrap = bootstrap
-        self._names = _names(topics)
+        self.bootstrap = bootstrap
+        self.topics = topics
+        self.names = _names(topics)
         self._extent = extent
 
     @property
@@ -58,13 +59,13 @@ class KafkaHistory:
     async def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
         """See ``History``."""
         spans = {
-            TopicPartition(self._names[span.topic], span.partition): span
+            TopicPartition(self.names[span.topic], span.partition): span
             for span in self._extent.spans
             if span.first < span.end
         }
         if not spans:
             return
-        async with consuming(self._bootstrap) as consumer:
+        async with consuming(self.bootstrap) as consumer:
             merge = _Merge(spans)
             consumer.assign(list(spans))
             for place, span in spans.items():
@@ -229,3 +230,15 @@ async def consuming(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
             yield consumer
         finally:
             await consumer.stop()
+
+
+async def continued(history: KafkaHistory) -> KafkaHistory:
+    """What has come since ``history`` was opened; its spans begin where those of it end."""
+    async with consuming(history.bootstrap) as consumer:
+        spans = []
+        for span in history.extent.spans:
+            place = TopicPartition(history.names[span.topic], span.partition)
+            end = (await consumer.end_offsets([place]))[place]
+            spans.append(span._replace(first=span.end, end=max(end, span.end)))
+    extent = history.extent._replace(spans=tuple(spans))
+    return KafkaHistory(history.bootstrap, history.topics, extent)

@@ -165,6 +165,17 @@ class Rebuilder:
                 told.append((record, found, stands))
         return self._resolve(self._waiting + self._place(told), ended=False)
 
+    def extend(self, extent: Extent) -> None:
+        """History has grown: the same partitions, to be read on from where they ended."""
+        begun = {span.place: span for span in self.extent.spans}
+        spans = [span._replace(first=begun[span.place].first) for span in extent.spans]
+        self.extent = extent._replace(spans=tuple(spans))
+
+    @property
+    def waiting(self) -> int:
+        """Decisions that wait for a place which they saw and nobody has told yet."""
+        return len(self._waiting)
+
     def finish(self) -> Batch:
         """The decisions that still wait for something, now that nothing more comes."""
         for span in self.extent.spans:

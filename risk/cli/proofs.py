@@ -51,10 +51,10 @@ def parts_of(settings: Settings, command: str, *, archive: bool = False) -> Iter
 
     A proof from the archive needs no Kafka.
     """
-    from features.proof.collector import quiet_collector
+    from risk.collector import settle
     from risk.local import parts
 
-    quiet_collector()
+    settle()
 
     needs = () if archive else ("kafka",)
     with parts.resolve(settings, needs, command=command) as ready:
@@ -65,15 +65,16 @@ def parts_of(settings: Settings, command: str, *, archive: bool = False) -> Iter
 
 def rates_of(settings: Settings) -> ToBase:
     """Amounts in the base currency by any table of exchange rates that this folder has used."""
+    from risk.domain.base_amount import amount_in_base
     from risk.domain.event import AnyEvent, Payment, Refund
     from risk.tables.load import RateTables, exchange_rates
 
     tables = RateTables(settings.state, exchange_rates(settings.rates, settings.base_currency))
 
     def to_base(event: AnyEvent, digest: str) -> int | None:
-        if isinstance(event, Payment | Refund):
-            return tables.of(digest).to_base(event.amount_minor, event.currency)
-        return None
+        if not isinstance(event, Payment | Refund):
+            return None  # it has none, whatever the table
+        return amount_in_base(event, tables.of(digest))
 
     return to_base
 

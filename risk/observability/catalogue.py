@@ -29,6 +29,10 @@ CounterName = Literal[
     "weir_sweeper_total",
     "weir_http_responses_total",
     "weir_http_refused_total",
+    "weir_parity_checked_total",
+    "weir_parity_unequal_total",
+    "weir_parity_unprovable_total",
+    "weir_parity_damaged_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
@@ -36,6 +40,8 @@ GaugeName = Literal[
     "weir_model_loaded",
     "weir_ready",
     "weir_build_info",
+    "weir_parity_waiting",
+    "weir_parity_proven_seconds",
 ]
 HistogramName = Literal[
     "weir_decision_seconds",
@@ -45,6 +51,11 @@ HistogramName = Literal[
 DOORS: Final = get_args(Door)
 # Beside what decoding refuses: content that changed, and three failures of the engine.
 DEAD_LETTER_CODES: Final = (*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR")
+# Why a decision cannot be proven: ``features.proof.causes`` says it in words.
+PARITY_CAUSES: Final = (
+    "HOLE", "VOID", "PENDING", "RETENTION", "TOO_LATE", "RATES_UNKNOWN", "FEATURES_LOST",
+    "CATALOGUE_OLDER", "MODEL_UNKNOWN",
+)  # fmt: skip
 OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 STAGES: Final = ("observe", "judge", "decide", "publish", "acknowledge")
 # What answers when the deadline (2 s over HTTP, 30 s on the stream) has passed is another
@@ -112,13 +123,29 @@ METRICS: Final[dict[str, MetricSpec]] = {
         "HTTP requests refused before they reached the engine, by cause.",
         cause=("authentication", "scope", "rate", "size", "overload"),
     ),
+    "weir_parity_checked_total": _counter("Decisions whose vector and score were made again."),
+    "weir_parity_unequal_total": _counter(
+        "Decisions that were served otherwise than history tells. Look at the first at once."
+    ),
+    "weir_parity_unprovable_total": _counter(
+        "Decisions that history cannot prove, by cause.", cause=PARITY_CAUSES
+    ),
+    "weir_parity_damaged_total": _counter(
+        "Records of the topics that are not what Weir wrote, and runs of offsets that are gone."
+    ),
+    "weir_parity_waiting": _gauge(
+        "Decisions that wait for a record which they saw and nobody has published yet."
+    ),
+    "weir_parity_proven_seconds": _gauge(
+        "Unix time up to which published decisions have been looked at."
+    ),
     "weir_epoch": _gauge("Epoch of the feature memory; 0 while its gate is closed."),
     "weir_pending": _gauge("Claims that are not acknowledged yet."),
     "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
     "weir_ready": _gauge("1 while /readyz answers 200."),
     "weir_build_info": _gauge(
         "Always 1; the labels name the version and the process.",
-        version=(), process=("api", "worker", "run"),
+        version=(), process=("api", "worker", "run", "prove"),
     ),
     "weir_decision_seconds": MetricSpec(
         "histogram",

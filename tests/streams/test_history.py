@@ -29,38 +29,13 @@ from streams.archive import Archiver
 from streams.archive_store import open_archive
 from streams.history import KafkaHistory, open_history
 from streams.history_archive import ArchiveHistory, open_archive_history
-from streams.publish import EPOCH_HEADER, KafkaPublisher, Outgoing
 from streams.topics import Topics
-from streams.truth import MARKER_HEADER
 from tests.support.archive_kafka import Sent, send
 from tests.support.memory import START_MS
-from tests.support.proof_world import STEP_MS, OneModel, story, to_base
+from tests.support.proof_world import STEP_MS, OneModel, headers_of, publish, story, to_base
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 EVENTS = 500
-
-
-async def publish(kafka: str, topics: Topics, records: Sequence[HistoryRecord]) -> None:
-    """Write a story to the topics of a world, in its order."""
-    names = {"decisions": topics.decisions, "ledger": topics.ledger}
-    await ensure_topics(kafka, topics)
-    async with KafkaPublisher(kafka, topics) as publisher:
-        for start in range(0, len(records), 100):
-            await publisher.deliver(
-                [
-                    Outgoing(
-                        names[one.topic],
-                        one.partition,
-                        b"key",
-                        None if one.marker else one.value,
-                        (
-                            (EPOCH_HEADER, str(one.epoch).encode()),
-                            *([(MARKER_HEADER, b"1")] if one.marker else []),
-                        ),
-                    )
-                    for one in records[start : start + 100]
-                ]
-            )
 
 
 async def read(history: KafkaHistory) -> list[HistoryRecord]:
@@ -193,10 +168,7 @@ async def archived(
             one.partition,
             b"key",
             None if one.marker else one.value,
-            (
-                (EPOCH_HEADER, str(one.epoch).encode()),
-                *([(MARKER_HEADER, b"1")] if one.marker else []),
-            ),
+            headers_of(one),
             one.timestamp_ms,
         )
         for one in records

@@ -21,6 +21,10 @@ from risk.domain.observation import Arrival, Claimed, Lost
 from risk.domain.times import rfc3339
 from risk.engine import ledger_body
 from risk.tables.load import exchange_rates
+from streams.admin import ensure_topics
+from streams.publish import EPOCH_HEADER, KafkaPublisher, Outgoing
+from streams.topics import Topics
+from streams.truth import MARKER_HEADER
 from tests.support.memory import START_MS, arrival
 from tests.support.small_model import small_bundle
 
@@ -203,3 +207,29 @@ def _event(number: int, rng: random.Random, at_ms: int) -> Arrival:
     return Arrival(
         of.event, of.body, of.fingerprint, door, at_ms, to_base(of.event, RATES.digest())
     )
+
+
+async def publish(kafka: str, topics: Topics, records: Sequence[HistoryRecord]) -> None:
+    """Write a story to the topics of a world, in its order, at the present time."""
+    names = {"decisions": topics.decisions, "ledger": topics.ledger}
+    await ensure_topics(kafka, topics)
+    async with KafkaPublisher(kafka, topics) as publisher:
+        for start in range(0, len(records), 100):
+            await publisher.deliver(
+                [
+                    Outgoing(
+                        names[one.topic],
+                        one.partition,
+                        b"key",
+                        None if one.marker else one.value,
+                        headers_of(one),
+                    )
+                    for one in records[start : start + 100]
+                ]
+            )
+
+
+def headers_of(record: HistoryRecord) -> tuple[tuple[str, bytes], ...]:
+    """The headers that a publisher gives to a record."""
+    marker = ((MARKER_HEADER, b"1"),) if record.marker else ()
+    return ((EPOCH_HEADER, str(record.epoch).encode()), *marker)

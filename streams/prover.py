@@ -1,0 +1,130 @@
+"""Proves each decision soon after it was published, and says loudly where that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from features.parity import Models, Parity, ParityState
+from features.proof.certificate import ParityReport
+from features.proof.told import ToBase
+from risk.domain.clock import Clock
+from risk.domain.limits import TIME_MS_MAX
+from risk.domain.times import rfc3339
+from risk.observability.metrics import Metrics
+from streams.history import KafkaHistory, continued, open_history
+from streams.topics import Topics
+
+_LOG = structlog.get_logger("weir.prover")
+_NOTHING: Final = ParityState(0, 0, {}, 0, 0)
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last turn found, for whoever asks whether the proof stands."""
+
+    at: str
+    verdict: str
+    problem: str
+    certificate: ParityReport
+
+
+class Prover:
+    """Follows the decisions of a world from ``from_ms`` on (by ``decided_at``).
+
+    Each ``turn`` checks what has come since the one before; every decision once. The first
+    turn reads the history that the tails reach back into. A difference stands until the
+    process ends: somebody has to look at it.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Topics,
+        to_base: ToBase,
+        models: Models,
+        clock: Clock,
+        metrics: Metrics,
+        from_ms: int,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._to_base = to_base
+        self._models = models
+        self._clock = clock
+        self._metrics = metrics
+        self._from_ms = from_ms
+        self._history: KafkaHistory | None = None
+        self._parity: Parity | None = None
+        self._told = _NOTHING
+        self.problem: str | None = None
+        """Why the proof does not stand; None while it does."""
+
+    async def turn(self) -> ParityState:
+        """Check what has been published since the last turn. Raises Unavailable."""
+        history, parity = await self._next()
+        now_ms = self._clock.now_ms()
+        async for chunk in history.chunks():
+            parity.take(chunk)
+        self._history = history
+        state = parity.state
+        self._tell(state)
+        self._metrics.set("weir_parity_proven_seconds", now_ms / 1000)
+        return state
+
+    async def certificate(self) -> ParityReport:
+        """The certificate of all turns so far. Raises ValueError before the first."""
+        if self._parity is None:
+            raise ValueError("nothing was proven yet")
+        whole = await open_history(self._bootstrap, self._topics, self._from_ms)
+        return await self._parity.report(whole)
+
+    async def note(self, file: Path) -> None:
+        """Write down what was found so far, whole or not at all."""
+        report = await self.certificate()
+        held = Note(
+            at=rfc3339(self._clock.now_ms()),
+            verdict=report.verdict,
+            problem=self.problem or "",
+            certificate=report,
+        )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f".{file.name}.new")
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(held), indent=1) + b"\n")
+        fresh.replace(file)
+
+    async def _next(self) -> tuple[KafkaHistory, Parity]:
+        """What is to be read now. What a failed turn had read already is passed over."""
+        if self._history is None:
+            history = await open_history(self._bootstrap, self._topics, self._from_ms)
+        else:
+            history = await continued(self._history)
+        if self._parity is None:
+            self._parity = Parity(
+                history.extent, self._to_base, self._models, self._from_ms, TIME_MS_MAX - 1
+            )
+        else:
+            self._parity.extend(history.extent)
+        return history, self._parity
+
+    def _tell(self, state: ParityState) -> None:
+        """Count what is new, and log what must be looked at."""
+        old, self._told = self._told, state
+        count = self._metrics.count
+        count("weir_parity_checked_total", max(0, state.judged - old.judged))
+        count("weir_parity_unequal_total", max(0, state.unequal - old.unequal))
+        count("weir_parity_damaged_total", max(0, state.damaged - old.damaged))
+        for cause, number in state.unprovable.items():
+            new = max(0, number - old.unprovable.get(cause, 0))
+            count("weir_parity_unprovable_total", new, cause=cause)
+        self._metrics.set("weir_parity_waiting", state.waiting)
+        if state.unequal > old.unequal or state.damaged > old.damaged:
+            self.problem = (
+                f"parity: {state.unequal} decisions differ from history,"
+                f" {state.damaged} records are damaged or gone"
+            )
+            _LOG.error("decisions differ from history", count=state.unequal + state.damaged)
+        elif sum(state.unprovable.values()) > sum(old.unprovable.values()):
+            _LOG.warning("decisions cannot be proven", count=sum(state.unprovable.values()))
