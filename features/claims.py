@@ -13,7 +13,6 @@ Numbers are little-endian. The Lua scripts cut these strings at the same places.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from collections.abc import Sequence

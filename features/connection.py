@@ -6,7 +6,7 @@ missing script again by themselves, which would hide that Redis lost its state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -61,8 +61,35 @@ class Connection:
 
     async def call(self, *command: Argument) -> Any:
         """One command and its raw answer."""
+        return await self._told(self._redis.execute_command(*command))
+
+    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> Any:
+        """One call of a loaded script."""
+        return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+
+    async def run_and_get(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        wanted: Sequence[bytes],
+    ) -> tuple[Any, list[bytes | None]]:
+        """``run``, and then the values of ``wanted``, in one trip.
+
+        Others may write between the two.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        if wanted:
+            pipeline.execute_command("MGET", *wanted)
+        reply, *values = await self._told(_first_error_raised(pipeline))
+        return reply, values[0] if values else []
+
+    @staticmethod
+    async def _told(answer: Awaitable[Any]) -> Any:
+        """The answer, or what its error means."""
         try:
-            return await self._redis.execute_command(*command)
+            return await answer
         except NoScriptError as error:
             raise StaleEpoch(f"Redis no longer knows the script: {error}") from None
         except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError) as error:
@@ -71,10 +98,6 @@ class Connection:
             raise _meaning(str(error)) from error
         except RedisError as error:
             raise Unavailable("redis", str(error)) from error
-
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> Any:
-        """One call of a loaded script."""
-        return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
     async def load(self, script: Script) -> None:
         """SCRIPT LOAD; only a recovery may do this."""
@@ -97,6 +120,15 @@ class Connection:
     async def close(self) -> None:
         """Close the pool."""
         await self._redis.aclose()
+
+
+async def _first_error_raised(pipeline: Any) -> list[Any]:
+    """The answers of a pipeline. Its own way to raise would write keys into the message."""
+    answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def _meaning(answer: str) -> StaleEpoch | Unavailable:

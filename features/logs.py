@@ -74,20 +74,32 @@ def positions(names: list[tuple[str, str]], places: bytes) -> tuple[LogPosition,
     )
 
 
-def tail(position: LogPosition, held: bytes) -> Tail:
-    """What the event at ``position`` sees: the end of ``held``, as the store gave it.
+def tail(position: LogPosition, held: bytes | memoryview) -> Tail:
+    """What the event at ``position`` sees, from the records the store still has.
 
     A log that was restored from Kafka may begin later than the tail: what is missing in
     front was never known in this incarnation and reads as holes.
     """
-    wanted = (position.sequence - position.tail_from) * RECORD_BYTES
-    records: bytes | memoryview = held
-    if len(held) != wanted:
-        # No number of records leaves this rest: it is the log's header.
-        records = memoryview(held)[len(held) % RECORD_BYTES :]
-        if len(records) < wanted:
-            records = HOLE_RECORD * ((wanted - len(records)) // RECORD_BYTES) + bytes(records)
-    return Tail(position.kind, records, position.tail_from > 0)
+    missing = position.sequence - position.tail_from - len(held) // RECORD_BYTES
+    if missing > 0:
+        held = HOLE_RECORD * missing + bytes(held)
+    return Tail(position.kind, held, position.tail_from > 0)
+
+
+def tail_in(position: LogPosition, value: bytes | None) -> Tail | None:
+    """What the event at ``position`` sees in the value of its log; None where that is lost."""
+    sequence, start = position.sequence, position.tail_from
+    if sequence == 0:
+        return Tail(position.kind, b"", False)
+    if not value:
+        return None
+    first = unpack_three(value)[2]
+    following = first + (len(value) - HEADER_BYTES) // RECORD_BYTES
+    if following <= sequence or start < fold_at(following):
+        return None
+    begin = HEADER_BYTES + (max(start, first) - first) * RECORD_BYTES
+    stop = HEADER_BYTES + (sequence - first) * RECORD_BYTES
+    return tail(position, memoryview(value)[begin : max(begin, stop)])
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from features.claims import (
     DecidedValue,
@@ -16,11 +16,12 @@ from features.claims import (
 )
 from features.connection import Connection
 from features.keys import Keys, watermark_field
-from features.logs import positions, tail
+from features.logs import positions, tail_in
 from features.records import Facts, facts, records
 from features.recovery import Recovered, Recovery
 from features.scripts import Script
 from features.seeing import Answer, Seen, Vectors, with_vectors
+from features.tails import Tail
 from risk.domain.clock import Clock
 from risk.domain.errors import StaleEpoch
 from risk.domain.event import is_scored
@@ -36,6 +37,15 @@ from risk.domain.observation import (
     Receipt,
     Stored,
 )
+
+
+class _Asked(NamedTuple):
+    """What is needed of an arrival to read the answer to it."""
+
+    facts: Facts
+    names: list[tuple[str, str]]
+    logs: list[bytes]
+    scored: bool
 
 
 class RedisMemory:
@@ -97,23 +107,29 @@ class RedisMemory:
         # When they are claimed, not when they arrived: a backlog's events arrived long ago,
         # and the sweeper must not take what is in flight for left behind.
         arguments: list[bytes | str] = [str(self._clock.now_ms())]
-        asked: list[tuple[Facts, list[tuple[str, str]], bool]] = []
+        asked: list[_Asked] = []
+        wanted: dict[bytes, int] = {}
         for arrival in arrivals:
             event = arrival.event
             of = facts(event, record_kind(event), arrival.amount_base)
             left = records(event, of)
+            logs = [self._keys.log(event.tenant, kind, name) for kind, name, _ in left]
             keys.append(self._keys.event(event.tenant, event_key(event)))
-            keys += [self._keys.log(event.tenant, kind, name) for kind, name, _ in left]
-            scored = is_scored(event)
-            asked.append((of, [(kind, name) for kind, name, _ in left], scored))
+            keys += logs
             arguments += (
                 arrival.fingerprint,
                 pack_facts(arrival, self._rates),
                 b"".join([record for _, _, record in left]),
-                b"1" if scored else b"0",
             )
-        rows = await self._connection.run(script, keys, *arguments)
-        return [_answer(row, *of) for row, of in zip(rows, asked, strict=True)]
+            scored = is_scored(event)
+            if scored:
+                # A log that several events share is read once.
+                for key in logs:
+                    wanted.setdefault(key, len(wanted))
+            asked.append(_Asked(of, [(kind, name) for kind, name, _ in left], logs, scored))
+        rows, held = await self._connection.run_and_get(script, keys, arguments, list(wanted))
+        values = dict(zip(wanted, held, strict=True))
+        return [_answer(row, of, values) for row, of in zip(rows, asked, strict=True)]
 
     async def decide(self, publications: Sequence[Publication]) -> list[Stored | Receipt]:
         """See ``Memory.decide``."""
@@ -194,20 +210,23 @@ class RedisMemory:
         return [self._keys.event(one.tenant, one.event_key) for one in publications]
 
 
-def _answer(row: list[Any], of: Facts, names: list[tuple[str, str]], scored: bool) -> Answer:
-    """What one row of the observe script's reply means."""
-    state, value = row[0], row[1]
+def _answer(row: list[Any], of: _Asked, values: dict[bytes, bytes | None]) -> Answer:
+    """What one row of the observe script's reply means, with the logs that were read after it."""
+    state, value = row
     if state == b"M":
         return Mismatch(value)
     if state != b"C":
         return _stand(value)
-    places = positions(names, value)
-    if not scored:
-        return Seen(places, None, of)
-    held = row[2:]
-    if None in held:
-        return Lost(places[held.index(None)], places)
-    return Seen(places, tuple(map(tail, places, held)), of)
+    places = positions(of.names, value)
+    if not of.scored:
+        return Seen(places, None, of.facts)
+    tails: list[Tail] = []
+    for place, key in zip(places, of.logs, strict=True):
+        seen = tail_in(place, values[key])
+        if seen is None:
+            return Lost(place, places)
+        tails.append(seen)
+    return Seen(places, tuple(tails), of.facts)
 
 
 def _stand(value: bytes) -> Stored | Receipt:

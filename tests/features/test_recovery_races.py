@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -187,11 +188,17 @@ async def test_a_sweep_ends_although_new_work_keeps_coming(node: Node) -> None:
 class Confused(Connection):
     """A Redis that answers a claim where a decision was promised."""
 
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> object:
-        answer: list[list[bytes]] = await super().run(script, keys, *arguments)
-        if script.name == "observe" and answer[0][0] == b"C":
-            answer[0] = [b"D", await self.call("GET", keys[2])]
-        return answer
+    async def run_and_get(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        wanted: Sequence[bytes],
+    ) -> tuple[Any, list[bytes | None]]:
+        rows, values = await super().run_and_get(script, keys, arguments, wanted)
+        if rows[0][0] == b"C":
+            rows[0] = [b"D", await self.call("GET", keys[2])]
+        return rows, values
 
 
 async def test_a_claim_is_never_taken_for_a_decision(redis_url: str) -> None:
