@@ -96,7 +96,7 @@ class _Merge:
         self._next = {place: span.first for place, span in spans.items()}
 
     def wants(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
-        """Partitions to read on, and those to leave alone for now."""
+        """Partitions to read on, and those to leave alone until then."""
         wanted = [place for place in self._spans if not self._done(place)]
         if any(not self._held[place] for place in wanted):
             # The merge stands still for these, so the others need not read ahead much.
