@@ -101,6 +101,10 @@ class RedisServer(Server):
             "appendonly": "yes",
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
+            # A young file doubles every few seconds: rewriting it so often costs more than it.
+            "auto-aof-rewrite-min-size": "256mb",
+            # Weir has its own latencies; a histogram for each command inside a script is dear.
+            "latency-tracking": "no",
         }
         text = "".join(f"{key} {value}\n" for key, value in lines.items())
         write_private(self.data / "redis.conf", text)
