@@ -22,6 +22,7 @@ from risk.domain.errors import BadConfiguration
 CONTESTANTS: Final = ("noop", "send", "quix", "usual", "weir")
 AGAINST: Final = ("noop", "send", "usual", "quix")
 LATENCY_RATE: Final = 500.0
+DISTURBED_CORES: Final = 0.2  # more than this, and the numbers are not to be trusted
 QUICK_ACCOUNTS: Final = 1_000
 
 
@@ -77,7 +78,10 @@ class Job:
     def _note(self, name: str, one: Found, where: str) -> None:
         self.found[name].append(one)
         steady = one.steady
-        say(f"{where}: {name} {steady.per_s:,.0f}/s, {one.cpu_us:,.0f} us of CPU each")
+        others = one.others_cores
+        disturbed = f"; others kept {others} cores busy" if others > DISTURBED_CORES else ""
+        rate = f"{steady.per_s:,.0f}/s, {one.cpu_us:,.0f} us of CPU each"
+        say(f"{where}: {name} {rate}{disturbed}")
 
     def report(self) -> dict[str, Any]:
         """The keys that ``docs/performance.md`` explains."""
@@ -96,6 +100,9 @@ class Job:
             **({"scale": rate.ratio("two_workers", "weir")} if "two_workers" in self.found else {}),
             "cpu_us_per_decision": cpu.median("weir"),
             "cpu_us": {name: cpu.median(name) for name in names if name in self.found},
+            "others_cores": {
+                name: [one.others_cores for one in ones] for name, ones in self.found.items()
+            },
             "redis_us_per_decision": _median([one.steady.us("redis") for one in weir]),
             "kafka_us_per_decision": _median([one.steady.us("kafka") for one in weir]),
             "stages_us": _stages(weir),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from benchmarks.common import ROOT
-from benchmarks.common_parts import Parts, cpu_s
+from benchmarks.common_parts import Parts, busy_s, cpu_s
 from benchmarks.stream_answers import Answers, read_answers
 from benchmarks.stream_measure import (
     Contestant,
@@ -36,6 +37,7 @@ from risk.local.services import STOP_S, log_of, service_environment
 
 READY_S: Final = 90.0
 STAGE: Final = "stage."
+OTHERS: Final = "others"
 SHIPPED: Final = Size(0)
 
 
@@ -51,6 +53,11 @@ class Found:
     def cpu_us(self) -> float:
         """CPU of all its processes for each event."""
         return round(sum(self.steady.us(f"worker-{slot}") for slot in range(self.workers)), 1)
+
+    @property
+    def others_cores(self) -> float:
+        """How many cores other programs of the machine kept busy meanwhile."""
+        return round(max(0.0, self.steady.used_s[OTHERS] / self.steady.seconds), 2)
 
     @property
     def stages_us(self) -> dict[str, float]:
@@ -154,6 +161,8 @@ class Contest:
 
         async def probe() -> dict[str, float]:
             totals = {name: cpu_s(pid) for name, pid in watched.items()}
+            # Ours is what this process and all that it watches use; the rest is others' work.
+            totals[OTHERS] = busy_s() - sum(totals.values()) - cpu_s(os.getpid())
             for page in pages:
                 for stage, seconds in (await stage_seconds(page)).items():
                     totals[STAGE + stage] = totals.get(STAGE + stage, 0.0) + seconds

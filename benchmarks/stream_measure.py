@@ -149,6 +149,9 @@ class TopicEnd:
 async def stage_seconds(metrics: str) -> dict[str, float]:
     """Seconds in each stage so far, from a worker's metrics page; empty where it has none."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        page = (await client.get(f"{metrics}/metrics", timeout=5.0)).text
+        try:
+            page = (await client.get(f"{metrics}/metrics", timeout=5.0)).text
+        except httpx.HTTPError as problem:
+            raise Unavailable("worker", f"its metrics: {problem}") from None
     found = re.findall(r'^weir_stage_seconds_total\{stage="(\w+)"\} (\S+)$', page, re.MULTILINE)
     return {stage: float(seconds) for stage, seconds in found}

@@ -32,7 +32,7 @@ class Size:
 
     payments: int
     accounts: int = 20_000
-    per_account: float = 25.5
+    per_account: float = 26.5
     longest: int | None = None  # records that a log holds at most when measuring begins
     entities: int = 5  # 2: account and merchant only
     rules: int = 10

@@ -42,6 +42,7 @@ def test_a_quick_run_reports_every_key(tmp_path: Path, jar_cache: Path) -> None:
     assert found["redis_us_per_decision"] > 0
     assert 60 < found["tail_records"] < 90
     assert found["entities"] == 5.0
+    assert set(found["others_cores"]) == set(contestants)
     assert sum(found["outcomes"].values()) == pytest.approx(1.0, abs=0.01)
     latency = found["latency_ms"]
     assert latency["rate_per_s"] == 500
