@@ -15,9 +15,13 @@ from risk.domain.observation import Arrival
 
 T = TypeVar("T")
 
-LINGER_S: Final = 0.001
-# Trips of different batches overlap, so that one slow batch does not stop the door.
+# Two batches keep the processor busy while the parts work; more would only be smaller ones, and
+# what a batch costs by itself is as much as ten payments.
+OVERLAP: Final = 2
+# But one slow batch must not stop the door: who has waited for this long gets another place.
 IN_FLIGHT_MAX: Final = 4
+PATIENCE_S: Final = 0.02
+LINGER_S: Final = 0.001
 WAITING_MAX: Final = 2_048
 
 
@@ -30,6 +34,8 @@ class _Waiting(Generic[T]):
 
 class Coalescer(Generic[T]):
     """Gathers arrivals for about a millisecond, or while all places in flight are taken.
+
+    An arrival that finds nothing in flight lingers only until what else has come is read.
 
     ``run`` gets at most ``batch_max`` arrivals and answers in their order.
     """
@@ -46,6 +52,7 @@ class Coalescer(Generic[T]):
         self._waiting: deque[_Waiting[T]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._lingering = False
+        self._relief: asyncio.TimerHandle | None = None
 
     async def submit(self, arrival: Arrival, deadline: Deadline) -> T:
         """The answer to ``arrival``, or what ``run`` raised for it.
@@ -54,26 +61,44 @@ class Coalescer(Generic[T]):
         """
         if len(self._waiting) >= WAITING_MAX:
             raise Problem("OVERLOADED", "the queue is full", headers={"Retry-After": str(RETRY_S)})
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(arrival, deadline, answer))
-        if not self._lingering and len(self._workers) < IN_FLIGHT_MAX:
-            self._lingering = True
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        if not self._lingering:
+            if len(self._workers) < OVERLAP:
+                self._start(LINGER_S if self._workers else 0.0)
+            elif self._relief is None:
+                self._relief = loop.call_later(PATIENCE_S, self._relieve)
+        # Half the price of asyncio.timeout, and there is one for every request.
+        expiry = loop.call_later(deadline.remaining_s(), _expire, answer)
         try:
-            async with asyncio.timeout(deadline.remaining_s()):
-                return await answer
-        except TimeoutError:
-            raise DeadlineExceeded("the time allowed for this request is spent") from None
+            return await answer
+        finally:
+            expiry.cancel()
 
     async def drain(self) -> None:
         """Wait until every batch has been answered."""
         while self._workers:
             await asyncio.wait(self._workers)
 
-    async def _work(self) -> None:
-        await asyncio.sleep(LINGER_S)
+    def _start(self, linger_s: float) -> None:
+        self._lingering = True
+        worker = asyncio.create_task(self._work(linger_s))
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    def _relieve(self) -> None:
+        """Another place for those who have waited while all places were taken."""
+        self._relief = None
+        if not self._waiting or len(self._workers) >= IN_FLIGHT_MAX:
+            return
+        if not self._lingering:
+            self._start(0.0)
+        # There may be more of them than one batch takes.
+        self._relief = asyncio.get_running_loop().call_later(PATIENCE_S, self._relieve)
+
+    async def _work(self, linger_s: float) -> None:
+        await asyncio.sleep(linger_s)
         self._lingering = False
         while batch := self._take():
             self._on_batch(len(batch))
@@ -111,6 +136,11 @@ class Coalescer(Generic[T]):
                 one.answer.set_exception(result)
             else:
                 one.answer.set_result(result)
+
+
+def _expire(answer: asyncio.Future[T]) -> None:
+    if not answer.done():
+        answer.set_exception(DeadlineExceeded("the time allowed for this request is spent"))
 
 
 async def _outcome(running: Awaitable[Sequence[T]], expected: int) -> Sequence[T] | BaseException:

@@ -80,10 +80,12 @@ async def test_a_batch_waits_for_the_one_in_flight() -> None:
     waiting = []
     for place in range(module.IN_FLIGHT_MAX):
         waiting.append(asyncio.create_task(queue.submit(an_arrival(f"f{place}"), a_deadline())))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(module.LINGER_S * 5)
+        assert len(sizes) == min(place + 1, max(module.OVERLAP, place)), "more only after a while"
+        await asyncio.sleep(module.PATIENCE_S * 2)
     for place in range(100):
         waiting.append(asyncio.create_task(queue.submit(an_arrival(f"w{place}"), a_deadline())))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(module.PATIENCE_S * 2)
     assert sizes == [1] * module.IN_FLIGHT_MAX
     gate.set()
     names = await asyncio.gather(*waiting)
