@@ -19,11 +19,13 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.batch import Batch, Record
+from streams.underway import Underway
 
 BATCH_RECORDS_MAX = 128
 # A fetch must not sleep through data of a partition that becomes free meanwhile.
 FETCH_MAX_WAIT_MS = 50
 BUFFERED_WAIT_S = 0.02
+BUSY_WAIT_S = 0.005
 IDLE_WAIT_S = 0.25
 POLL_S = 1.0
 
@@ -92,6 +94,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._freed = asyncio.Event()
         self._seeks = 0
+        self._underway: Underway[TP] = Underway()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -109,6 +112,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             )
         tp = TP(batch.topic, batch.partition)
         await self._add_gap(tp, batch.first_offset, batch.last_offset - 1)
+        self._underway.end(tp)
+        self._freed.set()
 
     def on_buffer_drop(self, tp: TP) -> None:
         super().on_buffer_drop(tp)
@@ -134,13 +139,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         try:
             self.not_waiting_next_records.clear()
             self._freed.clear()
+            state = (self.app.consumer_generation_id, self._seeks)
+            waiting = self._underway.waiting(state, self.loop.time())
             active = self._get_active_partitions()
-            if active:
-                waited_s = BUFFERED_WAIT_S if self._buffered_partitions else timeout
-                # A copy: the set changes on this thread while the other one reads it.
-                return await self._getmany(set(active), waited_s), active
+            # A copy: the set changes on this thread while the other one reads it.
+            ready = active - waiting
+            held_back = self._buffered_partitions or waiting
+            if ready:
+                waited_s = timeout
+                if held_back:
+                    waited_s = BUSY_WAIT_S if waiting else BUFFERED_WAIT_S
+                return await self._getmany(ready, waited_s), active
             with suppress(TimeoutError):
-                wait_s = BUFFERED_WAIT_S if self._buffered_partitions else IDLE_WAIT_S
+                wait_s = BUFFERED_WAIT_S if held_back else IDLE_WAIT_S
                 await asyncio.wait_for(self._freed.wait(), wait_s)
             return {}, active
         finally:
@@ -215,6 +226,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if self._commit_every is not None and self._n_acked >= self._commit_every:
             self._n_acked = 0
             await self.commit()
+        self._underway.begin(tp, len(records), self.loop.time())
         await self.wait_first(self.callback(_message(tp, batch)), self.suspend_flow.wait())
         if self.flow_active and self.app.consumer_generation_id == generation:
             self._read_offset[tp] = batch.last_offset + 1
