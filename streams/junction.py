@@ -20,6 +20,8 @@ from streams.worker import Answer, Engine, is_poison
 
 # One walk computes while another waits for Redis or Kafka.
 IN_FLIGHT_MAX: Final = 3
+# With fewer events waiting, a second walk would cost the parts more than the wait it saves.
+ENOUGH_EVENTS: Final = 32
 # The fetches of one poll come to their partitions within this time.
 LINGER_S: Final = 0.0005
 
@@ -51,7 +53,7 @@ class Junction:
         """What the engine answers to ``arrivals``, or what it raises for them."""
         answer: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(arrivals, deadline, answer))
-        if not self._lingering and len(self._walks) < self._in_flight_max:
+        if not self._lingering and self._room():
             self._lingering = True
             walk = asyncio.create_task(self._walk())
             self._walks.add(walk)
@@ -62,11 +64,20 @@ class Junction:
         """The engine's own."""
         return await self._engine.fall_back(arrivals)
 
+    def _room(self) -> bool:
+        """Whether one more walk may begin: the first, or another for many that wait."""
+        if not self._walks:
+            return True
+        waiting = sum(len(one.arrivals) for one in self._waiting)
+        return waiting >= ENOUGH_EVENTS and len(self._walks) < self._in_flight_max
+
     async def _walk(self) -> None:
         await asyncio.sleep(LINGER_S)
         self._lingering = False
         while group := self._take():
             await self._together(group)
+            # Whoever waited behind these calls comes now, and need not miss the next walk.
+            await asyncio.sleep(LINGER_S)
 
     def _take(self) -> list[_Waiting]:
         """The longest-waiting calls whose events are different and fit into one walk."""

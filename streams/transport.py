@@ -23,7 +23,7 @@ from streams.underway import Underway
 
 BATCH_RECORDS_MAX = 128
 # A fetch must not sleep through data of a partition that becomes free meanwhile.
-FETCH_MAX_WAIT_MS = 50
+FETCH_MAX_WAIT_MS = 10
 BUFFERED_WAIT_S = 0.02
 BUSY_WAIT_S = 0.005
 IDLE_WAIT_S = 0.25

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 Place = TypeVar("Place")
 
-# So many records are worth a walk of their own: more may be handed over behind them.
+# So many records are worth a walk of their own: one more batch may wait behind them.
 ENOUGH_RECORDS: Final = 32
 BATCHES_MAX: Final = 2
 # Should a batch ever vanish unnoticed, its partition is not left waiting for it.

@@ -82,6 +82,17 @@ async def test_batches_stay_within_the_limit_and_so_do_walks() -> None:
     assert engine.most <= 2
 
 
+async def test_few_that_wait_share_the_next_walk() -> None:
+    engine = Recording()
+    junction = Junction(engine)
+    first = asyncio.create_task(ask(junction, 1))
+    while not engine.running:
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *(ask(junction, number) for number in range(2, 6)))
+    assert engine.batches == [["p1"], ["p2", "p3", "p4", "p5"]]
+    assert engine.most == 1
+
+
 async def test_poison_hurts_only_the_call_it_came_with() -> None:
     engine = Recording(poison=frozenset({"p2"}))
     junction = Junction(engine)
