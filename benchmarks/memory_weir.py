@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ class Weir:
 
 def payment_of(event: Happening) -> Payment:
     """The event as Weir reads it."""
-    names = dict(zip(KINDS, event.names, strict=True))
+    names: dict[str, Any] = dict(zip(KINDS, event.names, strict=True))
     return Payment(
         id=event.identity,
         occurred_at=from_ms(event.time_ms),
