@@ -64,11 +64,7 @@ class Coalescer(Generic[T]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(arrival, deadline, answer))
-        if not self._lingering:
-            if len(self._workers) < OVERLAP:
-                self._start(LINGER_S if self._workers else 0.0)
-            elif self._relief is None:
-                self._relief = loop.call_later(PATIENCE_S, self._relieve)
+        self._find_place()
         # Half the price of asyncio.timeout, and there is one for every request.
         expiry = loop.call_later(deadline.remaining_s(), _expire, answer)
         try:
@@ -80,6 +76,15 @@ class Coalescer(Generic[T]):
         """Wait until every batch has been answered."""
         while self._workers:
             await asyncio.wait(self._workers)
+
+    def _find_place(self) -> None:
+        """See to it that those who wait get a batch: at once, or after a while."""
+        if self._lingering:
+            return
+        if len(self._workers) < OVERLAP:
+            self._start(LINGER_S if self._workers else 0.0)
+        elif self._relief is None:
+            self._relief = asyncio.get_running_loop().call_later(PATIENCE_S, self._relieve)
 
     def _start(self, linger_s: float) -> None:
         self._lingering = True
@@ -102,7 +107,13 @@ class Coalescer(Generic[T]):
         self._lingering = False
         while batch := self._take():
             self._on_batch(len(batch))
+            if self._waiting:
+                self._find_place()
             await self._answer(batch)
+        # Not only when the task is done, which is later: who comes in between would wait.
+        current = asyncio.current_task()
+        if current is not None:
+            self._workers.discard(current)
 
     def _take(self) -> list[_Waiting[T]]:
         """The next arrivals whose callers still wait."""

@@ -67,7 +67,14 @@ def test_quiet_keys_are_forgotten() -> None:
     assert len(limit._buckets) == 1
 
 
-async def test_a_batch_waits_for_the_one_in_flight() -> None:
+async def until(sizes: list[int], count: int) -> None:
+    """Wait until so many batches have begun."""
+    async with asyncio.timeout(5):
+        while len(sizes) < count:
+            await asyncio.sleep(0.001)
+
+
+async def test_two_batches_at_once_and_more_only_for_those_who_wait() -> None:
     gate = asyncio.Event()
     sizes: list[int] = []
 
@@ -80,9 +87,11 @@ async def test_a_batch_waits_for_the_one_in_flight() -> None:
     waiting = []
     for place in range(module.IN_FLIGHT_MAX):
         waiting.append(asyncio.create_task(queue.submit(an_arrival(f"f{place}"), a_deadline())))
-        await asyncio.sleep(module.LINGER_S * 5)
-        assert len(sizes) == min(place + 1, max(module.OVERLAP, place)), "more only after a while"
-        await asyncio.sleep(module.PATIENCE_S * 2)
+        if place == module.OVERLAP:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(sizes) == module.OVERLAP
+        await until(sizes, place + 1)
     for place in range(100):
         waiting.append(asyncio.create_task(queue.submit(an_arrival(f"w{place}"), a_deadline())))
     await asyncio.sleep(module.PATIENCE_S * 2)
@@ -91,6 +100,27 @@ async def test_a_batch_waits_for_the_one_in_flight() -> None:
     names = await asyncio.gather(*waiting)
     assert names == [f"f{n}" for n in range(module.IN_FLIGHT_MAX)] + [f"w{n}" for n in range(100)]
     assert sizes[module.IN_FLIGHT_MAX :] == [64, 36]
+    await queue.drain()
+
+
+async def test_more_who_wait_than_one_batch_takes_get_more_places() -> None:
+    gate = asyncio.Event()
+    sizes: list[int] = []
+
+    async def run(arrivals: Sequence[Arrival], _deadline: Deadline) -> list[bool]:
+        sizes.append(len(arrivals))
+        await gate.wait()
+        return [True] * len(arrivals)
+
+    queue: Coalescer[bool] = Coalescer(run, 2)
+    arrival = an_arrival("p")
+    tasks = [asyncio.create_task(queue.submit(arrival, a_deadline())) for _ in range(20)]
+    # Nobody comes any more: those who wait get their places all the same.
+    await until(sizes, module.IN_FLIGHT_MAX)
+    assert sizes == [2] * module.IN_FLIGHT_MAX
+    gate.set()
+    assert all(await asyncio.gather(*tasks))
+    assert sum(sizes) == 20
     await queue.drain()
 
 
