@@ -47,6 +47,7 @@ class Junction:
         self._in_flight_max = in_flight_max
         self._waiting: deque[_Waiting] = deque()
         self._walks: set[asyncio.Task[None]] = set()
+        self._running = 0
         self._lingering = False
 
     async def handle(self, arrivals: Sequence[Arrival], deadline: Deadline) -> Sequence[Answer]:
@@ -55,6 +56,7 @@ class Junction:
         self._waiting.append(_Waiting(arrivals, deadline, answer))
         if not self._lingering and self._room():
             self._lingering = True
+            self._running += 1
             walk = asyncio.create_task(self._walk())
             self._walks.add(walk)
             walk.add_done_callback(self._walks.discard)
@@ -66,10 +68,10 @@ class Junction:
 
     def _room(self) -> bool:
         """Whether one more walk may begin: the first, or another for many that wait."""
-        if not self._walks:
+        if not self._running:
             return True
         waiting = sum(len(one.arrivals) for one in self._waiting)
-        return waiting >= ENOUGH_EVENTS and len(self._walks) < self._in_flight_max
+        return waiting >= ENOUGH_EVENTS and self._running < self._in_flight_max
 
     async def _walk(self) -> None:
         await asyncio.sleep(LINGER_S)
@@ -78,6 +80,9 @@ class Junction:
             await self._together(group)
             # Whoever waited behind these calls comes now, and need not miss the next walk.
             await asyncio.sleep(LINGER_S)
+        # Here, where nobody waits, and not when the task is done, which is a moment later:
+        # who came in between would find it running, and wait for ever.
+        self._running -= 1
 
     def _take(self) -> list[_Waiting]:
         """The longest-waiting calls whose events are different and fit into one walk."""

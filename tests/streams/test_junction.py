@@ -93,6 +93,17 @@ async def test_few_that_wait_share_the_next_walk() -> None:
     assert engine.most == 1
 
 
+async def test_nobody_is_forgotten_who_comes_at_the_end_of_a_walk() -> None:
+    junction = Junction(Recording())
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            first = asyncio.create_task(ask(junction, 1))
+            while not first.done() or not all(walk.done() for walk in junction._walks):
+                await asyncio.sleep(0)
+            # The walk has ended, and its callback has perhaps not been called yet.
+            assert await ask(junction, 2) == [b"p2"]
+
+
 async def test_poison_hurts_only_the_call_it_came_with() -> None:
     engine = Recording(poison=frozenset({"p2"}))
     junction = Junction(engine)
