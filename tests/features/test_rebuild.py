@@ -79,7 +79,8 @@ async def _forget(node: Node, share: float, seed: int) -> int:
     """Take away that share of the world's keys; the gate stays as it is where any is left."""
     rng = random.Random(seed)
     kept = {node.keys.epoch, node.keys.pending, node.keys.watermarks} if share < 1 else set()
-    everything = await node.connection.call("KEYS", f"{node.keys.prefix}*")
+    # Sorted, because Redis gives them in another order each time: the same keys are to go.
+    everything = sorted(await node.connection.call("KEYS", f"{node.keys.prefix}*"))
     gone = [key for key in everything if key not in kept and rng.random() < share]
     await node.connection.call("DEL", *gone)
     return len(gone)
