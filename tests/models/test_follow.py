@@ -276,7 +276,7 @@ def test_a_down_server_is_noticed_soon_by_the_registry() -> None:
 def test_a_first_model_is_trained_once(mlflow_url: str) -> None:
     rates = exchange_rates(None, "EUR")
     recipe = Recipe(
-        seed=2, accounts=150, days=12.0, label_delay_days=1.5, opening_payments=400, rounds=20
+        seed=1, accounts=600, days=40.0, label_delay_days=8.0, opening_payments=400, rounds=60
     )
     told: list[str] = []
     assert ensure_model(mlflow_url, "first", rates, lambda say, _: told.append(say), recipe) == "1"
