@@ -14,6 +14,8 @@ COVERAGE ?= 90
 # The same for what a decision rests on: policy, rules, features and the protocol.
 CORE_COVERAGE ?= 100
 CORE := risk/policy.py,risk/rules/*,risk/engine.py,risk/judgement.py,risk/domain/*,features/*
+# Looks back at what was decided and decides nothing; counted in the whole, not in the core.
+PROOF := features/audit.py,features/leaks.py,features/log_digest.py,features/parity.py,features/proof/*
 # Python finds our packages by their installation, never by the folder it was started in.
 export PYTHONSAFEPATH := 1
 
@@ -68,9 +70,9 @@ tests-with-coverage: setup
 	$(BIN)/coverage combine --quiet || true; \
 	$(BIN)/coverage report --format=total > $(VENV)/coverage-total || true; \
 	echo "coverage: $$(cat $(VENV)/coverage-total) % of lines and branches (asked: $(COVERAGE) %)"; \
-	echo "coverage of the core: $$($(BIN)/coverage report --include='$(CORE)' --format=total) % (asked: $(CORE_COVERAGE) %)"; \
+	echo "coverage of the core: $$($(BIN)/coverage report --include='$(CORE)' --omit='$(PROOF)' --format=total) % (asked: $(CORE_COVERAGE) %)"; \
 	[ $$status -eq 0 ] || exit $$status; \
-	$(BIN)/coverage report --include='$(CORE)' --fail-under=$(CORE_COVERAGE) > $(VENV)/coverage-report \
+	$(BIN)/coverage report --include='$(CORE)' --omit='$(PROOF)' --fail-under=$(CORE_COVERAGE) > $(VENV)/coverage-report \
 	  || { cat $(VENV)/coverage-report; echo "the core is below $(CORE_COVERAGE) %" >&2; exit 1; }; \
 	$(BIN)/coverage report --fail-under=$(COVERAGE) > $(VENV)/coverage-report \
 	  || { cat $(VENV)/coverage-report; echo "the whole is below $(COVERAGE) %" >&2; exit 1; }

@@ -125,7 +125,7 @@ class Recovery:
                 with contextlib.suppress(StaleEpoch):
                     await self._recover(turn)
                     return report
-            await asyncio.sleep(WAIT_S)
+            await asyncio.sleep(WAIT_S)  # pragma: no cover - another recovery holds the lock
 
     async def close(self) -> None:
         """Stop a recovery that is under way; its lock runs out by itself."""

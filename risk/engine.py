@@ -216,7 +216,7 @@ class Engine:
         return [
             _decision(arrival, next(judged))
             if is_scored(arrival.event)
-            else _Standing(_publication(arrival, ledger_body(arrival, seen, rates)))
+            else _ledgered(arrival, ledger_body(arrival, seen, rates))
             for arrival, seen in claims
         ]
 
@@ -258,8 +258,7 @@ class Engine:
             label = {"weir_decisions_total": "outcome", "weir_degraded_total": "step"}.get(name)
             self._metrics.count(name, times, door=at, **({label: more} if label else {}))
         failed = sum(verdict.rules_failed for verdict in verdicts)
-        if failed:
-            self._metrics.count("weir_rule_errors_total", failed)
+        self._metrics.count("weir_rule_errors_total", failed)
 
     async def _verdict(
         self, arrival: Arrival, stood: Receipt | Mismatch, read_within_s: float
@@ -329,10 +328,16 @@ def _stood(arrival: Arrival, ours: _Standing | None, stand: Stored | Receipt | M
         return stand
     if ours is not None and stand.body == ours.publication.body:
         return ours
-    if not is_scored(arrival.event):
-        return _Standing(_publication(arrival, stand.body))
-    of = _SUMMARY.decode(stand.body)
-    publication = _publication(arrival, stand.body, of.outcome.value, of.score)
+    return (_anothers if is_scored(arrival.event) else _ledgered)(arrival, stand.body)
+
+
+def _ledgered(arrival: Arrival, body: bytes) -> _Standing:
+    return _Standing(_publication(arrival, body))
+
+
+def _anothers(arrival: Arrival, body: bytes) -> _Standing:
+    of = _SUMMARY.decode(body)
+    publication = _publication(arrival, body, of.outcome.value, of.score)
     return _Standing(publication, of.degraded, of.rules_failed)
 
 

@@ -19,7 +19,16 @@ from features.claims import (
 )
 from features.connection import Connection
 from features.keys import Keys
-from features.logs import Log, fold_at, pack_three, tail, tail_from, unpack_log, unpack_three
+from features.logs import (
+    Log,
+    fold_at,
+    pack_three,
+    tail,
+    tail_from,
+    tail_in,
+    unpack_log,
+    unpack_three,
+)
 from features.records import HOLE_RECORD, RECORD_BYTES
 from features.scripts import PROTOCOL, RECOVERY, protocol_scripts, recovery_scripts
 from features.truth import Standing, TruthRecord
@@ -171,3 +180,7 @@ def test_an_address_of_another_kind_is_refused_without_repeating_it() -> None:
     with pytest.raises(BadConfiguration, match="WEIR_REDIS") as refused:
         Connection("http://:secret@here")
     assert "secret" not in str(refused.value)
+
+
+def test_a_log_that_is_gone_has_lost_its_tail() -> None:
+    assert tail_in(LogPosition("card", "c1", 1, 0, 5, 0), None) is None
