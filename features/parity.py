@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -55,12 +55,26 @@ class _Found(NamedTuple):
     seen: tuple[Sight, ...]
 
 
+Proven = Callable[[Sequence[Item], NDArray[np.float64]], None]
+
+
 class Parity:
-    """Checks the decisions with ``from_ms <= decided_at < to_ms`` of one history."""
+    """Checks the decisions with ``from_ms <= decided_at < to_ms`` of one history.
+
+    ``proven`` is given, as they are found, decisions and their rebuilt vectors (n, F) where
+    these equal the served ones; their scores may differ or be unprovable nevertheless.
+    """
 
     def __init__(
-        self, extent: Extent, to_base: ToBase, models: Models, from_ms: int, to_ms: int
+        self,
+        extent: Extent,
+        to_base: ToBase,
+        models: Models,
+        from_ms: int,
+        to_ms: int,
+        proven: Proven = lambda items, matrix: None,
     ) -> None:
+        self._proven = proven
         self._range_ms = (from_ms, to_ms)
         self._models = models
         self._rebuilder = Rebuilder(extent, to_base, self._wanted)
@@ -186,6 +200,8 @@ class Parity:
                 _plain(rebuilt[row, column]),
             )
         wrong |= self._other_flags(batch, flags, wrong)
+        kept = [row for row in range(len(batch.ready)) if row not in wrong]
+        self._proven([batch.ready[row] for row in kept], rebuilt[kept])
         self._judge_scores(batch, rebuilt, wrong)
 
     def _other_flags(self, batch: Batch, flags: NDArray[np.uint8], wrong: set[int]) -> set[int]:
