@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from features.logs import Log, tail, tail_from
 from features.records import Facts, facts, records
-from features.seeing import Answer, Seen, Vectors, with_vectors
+from features.seeing import Answer, Seen, Vectors, WindowsInForce, with_vectors
 from risk.domain.decision import LogPosition
 from risk.domain.errors import StaleEpoch
 from risk.domain.event import is_scored
@@ -43,6 +44,7 @@ class LocalMemory:
 
     def __init__(self, vectors: Vectors, epoch: int = 1) -> None:
         self._vectors = vectors
+        self.windows: Final = WindowsInForce()
         self._epoch = epoch
         self._logs: dict[tuple[str, str, str], Log] = {}
         self._claims: dict[tuple[str, str], _Claim] = {}
@@ -58,7 +60,8 @@ class LocalMemory:
 
     def observe_now(self, arrivals: Sequence[Arrival]) -> list[Observed]:
         """``observe`` for callers without an event loop."""
-        return with_vectors(arrivals, [self._see(one) for one in arrivals], self._vectors)
+        seen = [self._see(one) for one in arrivals]
+        return with_vectors(arrivals, seen, self._vectors, self.windows)
 
     def _see(self, arrival: Arrival) -> Answer:
         event = arrival.event

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import CATALOGUE
 from features.operations import FACTS, OPERATIONS, SLOTS
-from features.spec import FeatureSpec
 from features.steps import Step
+
+
+class Computed(Protocol):
+    """What the program needs to know of a value: how it is made, and what stands for none."""
+
+    @property
+    def step(self) -> Step: ...
+
+    @property
+    def default(self) -> float: ...
 
 
 class Program(NamedTuple):
@@ -30,7 +39,7 @@ class Program(NamedTuple):
     defaults: NDArray[np.float64]
 
 
-def compile_program(specs: Sequence[FeatureSpec]) -> Program:
+def compile_program(specs: Sequence[Computed]) -> Program:
     """The program of ``specs``; equal steps become one row.
 
     Rows over tails go by slot, kinds and falling window, because the kernel chooses records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,40 @@ from numpy.typing import NDArray
 from features.records import Facts
 from features.tails import Tail
 from risk.domain.decision import LogPosition
-from risk.domain.observation import Arrival, Claimed, Lost, Mismatch, Observed, Receipt, Stored
+from risk.domain.observation import (
+    Arrival,
+    Claimed,
+    Lost,
+    Mismatch,
+    Observed,
+    Receipt,
+    Stored,
+    Windowed,
+)
 
 
 class Vectors(Protocol):
-    """``features.vectors.vectors``: a matrix (n, F), and the inexact features of each item."""
+    """``features.vectors.vectors``: a matrix (n, F + windows), and the inexact of each item."""
 
     def __call__(
         self,
         items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
         known: Sequence[Facts] | None = None,
+        windows: tuple[str, ...] = (),
     ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]: ...
+
+
+class WindowsInForce:
+    """The windows that vectors are made with from now on, by their text, in this order.
+
+    Replaced before a book that reads them judges, so that no payment lacks what it reads.
+    """
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
+        self.names = names
+
+
+NO_WINDOWS: Final = WindowsInForce()
 
 
 class Seen(NamedTuple):
@@ -36,7 +59,10 @@ Answer = Seen | Stored | Receipt | Mismatch | Lost
 
 
 def with_vectors(
-    arrivals: Sequence[Arrival], seen: Sequence[Answer], vectors: Vectors
+    arrivals: Sequence[Arrival],
+    seen: Sequence[Answer],
+    vectors: Vectors,
+    in_force: WindowsInForce = NO_WINDOWS,
 ) -> list[Observed]:
     """Claims with their vectors, in one call for all that are scored; the rest unchanged."""
     items: list[tuple[Arrival, tuple[Tail, ...]]] = []
@@ -45,7 +71,9 @@ def with_vectors(
         if isinstance(one, Seen) and one.tails is not None:
             items.append((arrival, one.tails))
             known.append(one.facts)
-    matrix, inexact = vectors(items, known) if items else (np.empty((0, 0)), [])
+    windows = in_force.names
+    matrix, inexact = _made(vectors, items, known, windows) if items else (np.empty((0, 0)), [])
+    features = matrix.shape[1] - len(windows)
     rows = iter(zip(matrix, inexact, strict=True))
     observed: list[Observed] = []
     for one in seen:
@@ -55,5 +83,15 @@ def with_vectors(
             observed.append(Claimed(one.positions, None, ()))
         else:
             vector, names = next(rows)
-            observed.append(Claimed(one.positions, vector, names))
+            own = Windowed(windows, vector[features:]) if windows else None
+            observed.append(Claimed(one.positions, vector[:features], names, own))
     return observed
+
+
+def _made(
+    vectors: Vectors,
+    items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
+    known: Sequence[Facts],
+    windows: tuple[str, ...],
+) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
+    return vectors(items, known, windows) if windows else vectors(items, known)

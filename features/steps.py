@@ -22,6 +22,7 @@ WINDOWS_MS: Final = {
     "7d": 7 * _DAY_MS,
     "30d": HORIZON_MS,
 }
+UNITS_MS: Final = {"s": 1000, "m": _MINUTE_MS, "h": 60 * _MINUTE_MS, "d": _DAY_MS}
 INPUTS: Final = {"fact": 0, "divide": 2, "subtract": 2, "is_zero": 1, "seconds": 1, "per_hour": 2}
 _OWN_ROLE: Final = {"merchant": "counterparty", "beneficiary": "counterparty"}
 SPENDING: Final = ("payment", "transfer", "withdrawal")  # attempts that take money out
@@ -40,7 +41,8 @@ class Past:
 
     @property
     def window_ms(self) -> int:
-        return WINDOWS_MS[self.window]
+        # The windows that rules write out themselves are any whole number of a unit.
+        return WINDOWS_MS.get(self.window) or int(self.window[:-1]) * UNITS_MS[self.window[-1]]
 
     @property
     def own_role(self) -> str:

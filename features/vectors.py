@@ -20,6 +20,7 @@ from features.records import (
     facts,
 )
 from features.tails import Tail
+from features.windows import program_with
 from risk.domain.event import Payment
 from risk.domain.kinds import entities, record_kind
 from risk.domain.observation import Arrival
@@ -34,14 +35,19 @@ _NO_TAILS: Final = [-1, -1, 0] * len(SLOTS)
 def vectors(
     items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
     known: Sequence[Facts] | None = None,
+    windows: tuple[str, ...] = (),
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Vectors (n, F) in catalogue order, NaN where missing, and per item the inexact features.
+
+    ``windows`` are windows that rules ask for, by their text: each adds a column behind those
+    of the catalogue. They change no bit of the others.
 
     Each item is a scored event and one tail for each of its entities, in any order. The bits
     of a row depend on its item alone. ``known`` are the facts of the events, where the caller
     has them already. Raises ValueError where tails and event do not fit.
     """
-    program = catalogue_program()
+    program = program_with(windows) if windows else catalogue_program()
+    names = FEATURE_NAMES + windows
     chunks: list[bytes | memoryview] = []
     spans: list[int] = []
     rows: list[int] = []
@@ -62,14 +68,14 @@ def vectors(
         of = known[number] if known is not None else facts_of(arrival)
         rows += fact_row(payment, of)
     if not items:
-        return np.empty((0, len(FEATURE_NAMES)), np.float64), []
+        return np.empty((0, len(names)), np.float64), []
     batch = kernel.Batch(
         kernel.words_of(b"".join(chunks)),
         np.array(spans, np.int64).reshape(len(items), len(SLOTS), 3),
         np.array(rows, np.int64).reshape(len(items), len(FACTS)),
     )
     out, inexact = kernel.run(program, batch)
-    return out, _names(inexact)
+    return out, _names(inexact, names)
 
 
 def facts_of(arrival: Arrival) -> Facts:
@@ -125,9 +131,9 @@ def _check(payment: Payment, tails: tuple[Tail, ...]) -> None:
             )
 
 
-def _names(inexact: NDArray[np.uint8]) -> list[tuple[str, ...]]:
-    """The names of the flagged features of each row; most rows have none."""
-    names: list[tuple[str, ...]] = [()] * len(inexact)
+def _names(inexact: NDArray[np.uint8], names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The names of the flagged columns of each row; most rows have none."""
+    found: list[tuple[str, ...]] = [()] * len(inexact)
     for row in np.flatnonzero(inexact.any(axis=1)):
-        names[row] = tuple(FEATURE_NAMES[place] for place in np.flatnonzero(inexact[row]))
-    return names
+        found[row] = tuple(names[place] for place in np.flatnonzero(inexact[row]))
+    return found

@@ -36,16 +36,27 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     amount_base: int | None
 
 
+class Windowed(msgspec.Struct, frozen=True, gc=False):
+    """The windows that rules asked for when the vector was made: their texts and values.
+
+    ``values`` has one float64 per name, NaN where missing.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
 class Claimed(msgspec.Struct, frozen=True, gc=False):
     """The event is ours to judge (or somebody's who has not decided yet).
 
     ``vector`` has one float64 per feature in catalogue order (NaN is missing), and is None
-    for remembered events. ``inexact`` names features whose window reaches past the tail.
+    for remembered events. ``inexact`` names features and windows that reach past the tail.
     """
 
     positions: tuple[LogPosition, ...]
     vector: NDArray[np.float64] | None
     inexact: tuple[str, ...]
+    windows: Windowed | None = None
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):

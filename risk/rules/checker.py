@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
+from risk.domain.kinds import ENTITY_KINDS, RECORD_KIND_CODE
 from risk.domain.money import ExchangeRates
 from risk.rules.functions import FUNCTIONS, Function, Parameter
 from risk.rules.schema import FIELD_BY_NAME, Schema
@@ -23,8 +24,10 @@ from risk.rules.syntax import (
     Not,
     Problem,
     Type,
+    Window,
     problem,
 )
+from risk.rules.windows import KIND_GROUPS, OTHERS, WINDOW_FUNCTIONS, key_of
 
 _ANY_RATES: Final = ExchangeRates(base="EUR", as_of="", source="", rates_e9={})
 _A_CONDITION: Final = "a condition, as amount > 0"
@@ -76,6 +79,8 @@ class _Checker:
                 return self._arithmetic(node)
             case Call():
                 return self._call(node)
+            case Window():
+                return self._window(node)
             case Comparison():
                 self._comparison(node)
             case Membership():
@@ -87,11 +92,22 @@ class _Checker:
                     self.condition(part)
         return Type.BOOLEAN
 
+    def _window(self, node: Window) -> Type:
+        def report(at: int, message: str, expected: str, word: str) -> None:
+            known = [*ENTITY_KINDS, *OTHERS, *KIND_GROUPS, *RECORD_KIND_CODE]
+            self._report(at, message, expected, nearest(word, known))
+
+        key_of(node, report)
+        return WINDOW_FUNCTIONS[node.function].result
+
     def _name(self, node: Name) -> Type | None:
         known = self._types.get(node.name)
         if known is None:
             if node.name in self._lists:
                 self._report(node.at, f"{node.name} is a list", f"... in {node.name}")
+            elif node.name in WINDOW_FUNCTIONS and node.name not in FUNCTIONS:
+                example = WINDOW_FUNCTIONS[node.name].example
+                self._report(node.at, f"{node.name} is a function", f"a call, as {example}")
             elif node.name in FUNCTIONS:
                 example = FUNCTIONS[node.name].example
                 self._report(node.at, f"{node.name} is a function", f"a call, as {example}")
@@ -180,7 +196,7 @@ class _Checker:
             if node.function in self._types:
                 self._report(node.at, f"{node.function} is a value, not a function", node.function)
             else:
-                hint = nearest(node.function, FUNCTIONS)
+                hint = nearest(node.function, [*FUNCTIONS, *WINDOW_FUNCTIONS])
                 self._report(node.at, f"unknown function {node.function}", "", hint)
             return None
         parameters = _spread(function, len(node.arguments))

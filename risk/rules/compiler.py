@@ -28,7 +28,9 @@ from risk.rules.syntax import (
     Not,
     Some,
     Type,
+    Window,
 )
+from risk.rules.windows import key_of
 
 Row = Sequence[float | str | None]
 Predicate = Callable[[Row], bool | None]
@@ -69,10 +71,25 @@ def names_of(tree: Node) -> set[str]:
             return names_of(tree.item)
         case Every() | Some():
             return set().union(*map(names_of, tree.parts))
+        case Window():
+            return {window_name(tree)}
         case Call():
             own = set(FUNCTIONS[tree.function].context)
             return own.union(*map(names_of, tree.arguments))
     return set()
+
+
+def windows_of(tree: Node) -> set[str]:
+    """The canonical texts of the windows that ``tree`` reads."""
+    return {name for name in names_of(tree) if "(" in name}
+
+
+def window_name(node: Window) -> str:
+    """The canonical text of a window. Raises ValueError for one that was not checked."""
+    key = key_of(node, lambda _at, _message, _expected, _word: None)
+    if key is None:
+        raise ValueError(f"{node.function} over a window that is not of the language")
+    return key.text()
 
 
 def compile_rule(
@@ -120,6 +137,10 @@ class _Builder:
                 return ast.BoolOp(ast.Or(), [self.holds(part) for part in node.parts])
             case Not():
                 return self.fails(node.operand)
+            case Call(function="all_of"):
+                return self.holds(Every(node.at, node.arguments))
+            case Call(function="any_of"):
+                return self.holds(Some(node.at, node.arguments))
         return self._atom(node, True)
 
     def fails(self, node: Node) -> ast.expr:
@@ -131,6 +152,10 @@ class _Builder:
                 return ast.BoolOp(ast.And(), [self.fails(part) for part in node.parts])
             case Not():
                 return self.holds(node.operand)
+            case Call(function="all_of"):
+                return self.fails(Every(node.at, node.arguments))
+            case Call(function="any_of"):
+                return self.fails(Some(node.at, node.arguments))
         return self._atom(node, False)
 
     def _atom(self, node: Node, wanted: bool) -> ast.expr:
@@ -205,6 +230,8 @@ class _Builder:
                 return ast.Constant(node.value)
             case Name():
                 return self._slot(node.name)
+            case Window():
+                return self._slot(window_name(node))
             case Negation():
                 return ast.UnaryOp(ast.USub(), self._value(node.operand))
             case Arithmetic():

@@ -17,13 +17,16 @@ from typing import Final
 
 from risk.domain.codes import CURRENCY_EXPONENT
 from risk.domain.money import ExchangeRates
+from risk.rules.local_time import local_ms
 from risk.rules.syntax import NUMERIC, Type
 
 UNKNOWN: Final = math.nan
 DAY_MS: Final = 86_400_000
+_EARTH_KM: Final = 6371.0088
 HOUR_MS: Final = 3_600_000
 _TEXT: Final = (Type.TEXT,)
 _TIME: Final = (Type.TIME,)
+_CONDITION: Final = (Type.BOOLEAN,)
 _ANY: Final = (*NUMERIC, Type.TEXT, Type.TIME)
 _V4_IN_V6: Final = bytes(10) + b"\xff\xff"
 Network = tuple[int, int, int]  # bytes of an address, mask, number
@@ -200,6 +203,42 @@ def weekday_of(at_ms: float) -> float:
     return (at_ms // DAY_MS + 3.0) % 7.0
 
 
+def local_hour(now_ms: float, country: str | None) -> float:
+    """The hour of the day that clocks in ``country`` show at the payment.
+
+    >>> local_hour(0.0, "JP"), local_hour(0.0, "ZZ")
+    (9.0, nan)
+    """
+    return hour_of(local_ms(now_ms, country))
+
+
+def local_weekday(now_ms: float, country: str | None) -> float:
+    """The day of the week in ``country`` at the payment, 0 Monday to 6 Sunday.
+
+    >>> local_weekday(0.0, "JP"), local_weekday(0.0, "US")
+    (3.0, 2.0)
+    """
+    return weekday_of(local_ms(now_ms, country))
+
+
+def distance_km(lat_1: float, lon_1: float, lat_2: float, lon_2: float) -> float:
+    """Great-circle distance on a sphere of 6371.0088 km, rounded to one metre.
+
+    Haversine formula. Rounding hides the last bits, in which machines' sines may differ.
+    Places outside of +-90 and +-180 degrees give unknown.
+
+    >>> distance_km(52.52, 13.405, 48.8566, 2.3522), distance_km(91.0, 0.0, 0.0, 0.0)
+    (877.464, nan)
+    """
+    if not (abs(lat_1) <= 90 and abs(lat_2) <= 90 and abs(lon_1) <= 180 and abs(lon_2) <= 180):
+        return UNKNOWN
+    a, b = math.radians(lat_1), math.radians(lat_2)
+    across = math.sin(math.radians(lon_2 - lon_1) / 2)
+    along = math.sin((b - a) / 2)
+    share = along * along + math.cos(a) * math.cos(b) * across * across
+    return round(2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, share))), 3)
+
+
 def prefixes_of(*prefixes: str) -> tuple[str, ...]:
     """Literal prefixes, none empty.
 
@@ -311,6 +350,15 @@ _CATALOGUE: Final = (
     Function("in_cidr", (_p("ip", _TEXT), _p("network", _TEXT, literal=True, repeated=True)),
              _BOOL, "Whether an IP address lies in one of the networks.",
              'in_cidr(ip, "10.0.0.0/8")', in_cidr, networks_of),
+    Function("any_of", (_p("a", _CONDITION), _p("b", _CONDITION, repeated=True)), _BOOL,
+             "Whether at least one of the conditions holds.",
+             "any_of(account_new_device, account_new_country)", None),
+    Function("all_of", (_p("a", _CONDITION), _p("b", _CONDITION, repeated=True)), _BOOL,
+             "Whether all of the conditions hold.",
+             "all_of(account_new_device, amount > 5000)", None),
+    Function("distance_km", (_p("lat_1"), _p("lon_1"), _p("lat_2"), _p("lon_2")), _NUM,
+             "Kilometres between two places in degrees, along the ground.",
+             "distance_km(lat, lon, 52.52, 13.405) > 100", distance_km),
     Function("money", (_p("amount", literal=True), _p("currency", _TEXT, literal=True)), _INT,
              "An amount in major units, as minor units of the base currency.",
              'amount > money(500, "EUR")', None, money,
@@ -325,5 +373,12 @@ _CATALOGUE: Final = (
     Function("weekday_of", (_p("moment", _TIME),), _INT,
              "Day of the week in UTC, 0 Monday to 6 Sunday.",
              "weekday_of(account_opened_at) == 6", weekday_of),
+    Function("local_hour", (_p("country", _TEXT),), _INT,
+             "Hour of the day, 0 to 23, that clocks in a country show at the payment.",
+             "local_hour(coalesce(card_country, country)) in (1, 2, 3, 4)", local_hour,
+             context=("occurred_at",)),
+    Function("local_weekday", (_p("country", _TEXT),), _INT,
+             "Day of the week in a country at the payment, 0 Monday to 6 Sunday.",
+             "local_weekday(card_country) >= 5", local_weekday, context=("occurred_at",)),
 )  # fmt: skip
 FUNCTIONS: Final = {function.name: function for function in _CATALOGUE}

@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Final, NoReturn, get_args
 
+from risk.rules.functions import FUNCTIONS
 from risk.rules.syntax import (
     DEPTH_MAX,
     NODES_MAX,
@@ -32,8 +33,10 @@ from risk.rules.syntax import (
     Not,
     Refused,
     Some,
+    Window,
     problem,
 )
+from risk.rules.windows import WINDOW_FUNCTIONS, WINDOW_SIGNATURE
 
 NUMBER_MAX: Final = 1e15  # whole numbers are exact in a float64 up to 9e15
 _NUMBER: Final = re.compile(r"\d[\d_]*(\.\d[\d_]*)?([eE][+-]?\d+)?")
@@ -85,6 +88,15 @@ def parse(text: str) -> Node:
     if start == len(flat):
         _refuse(text, 0, "the rule is empty", "a condition")
     return _Rebuilder(text, flat[start:], start).tree()
+
+
+def _opens_window(function: str, node: ast.Call) -> bool:
+    """Whether a call is one over a window: ``max`` is, where a text stands second."""
+    if function not in FUNCTIONS:
+        return function in WINDOW_FUNCTIONS
+    second = node.args[1] if len(node.args) > 1 else None
+    text = isinstance(second, ast.Constant) and isinstance(second.value, str)
+    return function in WINDOW_FUNCTIONS and text
 
 
 def _refuse(text: str, at: int, message: str, expected: str = "", suggestion: str = "") -> NoReturn:
@@ -247,11 +259,41 @@ class _Rebuilder:
     def _call(self, node: ast.Call) -> Node:
         if not isinstance(node.func, ast.Name):
             _refuse(self.text, self._at(node), "a call on a value", "the name of a function")
+        function = self._name(node.func).name
+        if _opens_window(function, node):
+            return self._window(function, node)
         if node.keywords:
             at = self._at(node.keywords[0])
             _refuse(self.text, at, "an argument with a name", "arguments in their order")
-        function = self._name(node.func).name
         return Call(self._at(node), function, tuple(self._node(a) for a in node.args))
+
+    def _window(self, function: str, node: ast.Call) -> Window:
+        at, arguments = self._at(node), node.args
+        names = [a for a in (arguments[:1] + arguments[2:]) if isinstance(a, ast.Name)]
+        if not 2 <= len(arguments) <= 3 or len(names) != len(arguments) - 1:
+            _refuse(self.text, at, f"{function} over a window", WINDOW_SIGNATURE)
+        span = self._literal(arguments[1])
+        if span is None:
+            fix = 'the span written out, as "90m"'
+            _refuse(self.text, self._at(arguments[1]), "a span that is computed", fix)
+        entity, *what = [self._name(name) for name in names]
+        kinds: tuple[Constant, ...] = ()
+        for keyword in node.keywords:
+            if keyword.arg != "kind" or kinds:
+                fix = 'kind="..." at most once'
+                _refuse(self.text, self._at(keyword), "an argument with a name", fix)
+            kinds = self._kinds(keyword.value)
+        return Window(at, function, entity, span, what[0] if what else None, kinds)
+
+    def _kinds(self, node: ast.expr) -> tuple[Constant, ...]:
+        if isinstance(node, ast.Tuple | ast.List):
+            among = self._among(node)
+            assert isinstance(among, Items)
+            return among.items
+        one = self._literal(node)
+        if one is None:
+            _refuse(self.text, self._at(node), "not a literal", 'a kind of record, as "declined"')
+        return (one,)
 
     def _name(self, node: ast.Name) -> Name:
         # Python folds look-alike letters (NFKC); a reviewer must see what is compared.

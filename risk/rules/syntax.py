@@ -174,4 +174,22 @@ class Call:
     arguments: tuple[Node, ...]
 
 
-Node = Constant | Name | Negation | Arithmetic | Comparison | Membership | Not | Every | Some | Call
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``function(entity, "span", what, kind="...")``: over the log of an entity of the payment.
+
+    ``kinds`` is empty where none is named.
+    """
+
+    at: int
+    function: str
+    entity: Name
+    span: Constant
+    what: Name | None = None
+    kinds: tuple[Constant, ...] = ()
+
+
+Node = (
+    Constant | Name | Negation | Arithmetic | Comparison | Membership
+    | Not | Every | Some | Call | Window
+)  # fmt: skip
