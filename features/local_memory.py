@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from features.logs import Log, tail, tail_from
 from features.records import Facts, facts, records
-from features.seeing import Answer, Seen, Vectors, WindowsInForce, with_vectors
+from features.seeing import Answer, Seen, Vectors, with_vectors
 from risk.domain.decision import LogPosition
 from risk.domain.errors import StaleEpoch
 from risk.domain.event import is_scored
@@ -44,7 +43,6 @@ class LocalMemory:
 
     def __init__(self, vectors: Vectors, epoch: int = 1) -> None:
         self._vectors = vectors
-        self.windows: Final = WindowsInForce()
         self._epoch = epoch
         self._logs: dict[tuple[str, str, str], Log] = {}
         self._claims: dict[tuple[str, str], _Claim] = {}
@@ -54,14 +52,18 @@ class LocalMemory:
         """The one epoch of this memory."""
         return self._epoch
 
-    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+    async def observe(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
         """See ``Memory.observe``."""
-        return self.observe_now(arrivals)
+        return self.observe_now(arrivals, windows)
 
-    def observe_now(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+    def observe_now(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
         """``observe`` for callers without an event loop."""
         seen = [self._see(one) for one in arrivals]
-        return with_vectors(arrivals, seen, self._vectors, self.windows)
+        return with_vectors(arrivals, seen, self._vectors, windows)
 
     def _see(self, arrival: Arrival) -> Answer:
         event = arrival.event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from features.claims import (
     DecidedValue,
@@ -20,7 +20,7 @@ from features.logs import positions, tail_in
 from features.records import Facts, facts, records
 from features.recovery import Recovered, Recovery
 from features.scripts import Script
-from features.seeing import Answer, Seen, Vectors, WindowsInForce, with_vectors
+from features.seeing import Answer, Seen, Vectors, with_vectors
 from features.tails import Tail
 from risk.domain.clock import Clock
 from risk.domain.errors import StaleEpoch
@@ -64,14 +64,12 @@ class RedisMemory:
         clock: Clock,
         rates: str = "",
     ) -> None:
-        """``windows`` may be changed between calls of ``observe``."""
         self._connection = connection
         self._keys = keys
         self._vectors = vectors
         self._recovery = recovery
         self._clock = clock
         self._rates = rates
-        self.windows: Final = WindowsInForce()
         self._epoch = 0
         self._scripts: dict[str, Script] = {}
 
@@ -95,14 +93,16 @@ class RedisMemory:
         epoch, scripts = await self._recovery.join()
         self._epoch, self._scripts = epoch, scripts
 
-    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+    async def observe(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
         """See ``Memory.observe``. More than one batch is split into several calls."""
         script = self._script("observe")
         seen: list[Answer] = []
         for start in range(0, len(arrivals), BATCH_PAYMENTS_MAX):
             batch = arrivals[start : start + BATCH_PAYMENTS_MAX]
             seen += await self._observe_batch(script, batch)
-        return with_vectors(arrivals, seen, self._vectors, self.windows)
+        return with_vectors(arrivals, seen, self._vectors, windows)
 
     async def _observe_batch(self, script: Script, arrivals: Sequence[Arrival]) -> list[Answer]:
         keys = [self._keys.epoch, self._keys.pending]

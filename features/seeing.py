@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +34,6 @@ class Vectors(Protocol):
     ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]: ...
 
 
-class WindowsInForce:
-    """The windows that vectors are made with from now on, by their text, in this order.
-
-    Replaced before a book that reads them judges, so that no payment lacks what it reads.
-    """
-
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
-        self.names = names
-
-
-NO_WINDOWS: Final = WindowsInForce()
-
-
 class Seen(NamedTuple):
     """A claim with what it may see; ``tails`` is None for remembered events."""
 
@@ -62,7 +49,7 @@ def with_vectors(
     arrivals: Sequence[Arrival],
     seen: Sequence[Answer],
     vectors: Vectors,
-    in_force: WindowsInForce = NO_WINDOWS,
+    windows: tuple[str, ...] = (),
 ) -> list[Observed]:
     """Claims with their vectors, in one call for all that are scored; the rest unchanged."""
     items: list[tuple[Arrival, tuple[Tail, ...]]] = []
@@ -71,7 +58,6 @@ def with_vectors(
         if isinstance(one, Seen) and one.tails is not None:
             items.append((arrival, one.tails))
             known.append(one.facts)
-    windows = in_force.names
     matrix, inexact = _made(vectors, items, known, windows) if items else (np.empty((0, 0)), [])
     features = matrix.shape[1] - len(windows)
     rows = iter(zip(matrix, inexact, strict=True))

@@ -35,7 +35,7 @@ from risk.domain.observation import (
 )
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
-from risk.judgement import Claim, Judged, Judgement
+from risk.judgement import Claim, Judged, Judgement, Versions
 from risk.observability.catalogue import CounterName
 from risk.observability.metrics import Metrics
 
@@ -166,9 +166,11 @@ class Engine:
     async def _walk(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Verdict]:
         epoch = self._memory.epoch
         stages = _Stages(deadline)
-        observed = await within(deadline, self._memory.observe(arrivals))
+        # One set of versions for the whole walk: rules read the windows that were asked for.
+        versions = self._judgement.versions
+        observed = await within(deadline, self._memory.observe(arrivals, versions.rules.windows))
         stages.end("observe")
-        stood = await self._decide(arrivals, observed, epoch, stages)
+        stood = await self._decide(arrivals, observed, (versions, epoch), stages)
         outbox = [one.publication for one in stood if isinstance(one, _Standing)]
         await self._publish(outbox, epoch, stages)
         stages.count(self._metrics)
@@ -185,16 +187,20 @@ class Engine:
         self,
         arrivals: Sequence[Arrival],
         observed: Sequence[Observed],
-        epoch: int,
+        began: tuple[Versions, int],
         stages: _Stages,
     ) -> list[_Stood]:
-        """Judge what was claimed and store the bytes; the first writer's bytes stand."""
+        """Judge what was claimed and store the bytes; the first writer's bytes stand.
+
+        ``began`` are the versions and the epoch with which the walk began.
+        """
+        versions, epoch = began
         claims = [
             (arrival, one)
             for arrival, one in zip(arrivals, observed, strict=True)
             if isinstance(one, Claimed | Lost)
         ]
-        ours = self._ours(claims)
+        ours = self._ours(claims, versions)
         stages.end("judge")
         self._check(epoch)
         stand = await within(
@@ -209,9 +215,10 @@ class Engine:
             for arrival, one in zip(arrivals, observed, strict=True)
         ]
 
-    def _ours(self, claims: Sequence[Claim]) -> list[_Standing]:
+    def _ours(self, claims: Sequence[Claim], versions: Versions) -> list[_Standing]:
         """The decision of each scored claim, the ledger record of each other, in order."""
-        judged = iter(self._judgement.judge([one for one in claims if is_scored(one[0].event)]))
+        scored = [one for one in claims if is_scored(one[0].event)]
+        judged = iter(self._judgement.judge(scored, versions))
         rates = self._judgement.rates_digest
         return [
             _decision(arrival, next(judged))

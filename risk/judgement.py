@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from risk.domain.decision import (
     Decision,
@@ -24,7 +25,7 @@ from risk.domain.decision import (
     encode_decision,
 )
 from risk.domain.findings import NO_LISTS, Findings
-from risk.domain.observation import Arrival, Claimed, Lost
+from risk.domain.observation import Arrival, Claimed, Lost, Windowed
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
 from risk.policy import Judgement as Ruling
@@ -79,11 +80,17 @@ class Rules(Protocol):
     @property
     def digest(self) -> str: ...
 
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """The texts of the windows that the book reads."""
+        ...
+
     def evaluate(
         self,
         arrivals: Sequence[Arrival],
         matrix: NDArray[np.float64],
         scores: Sequence[float | None],
+        windows: Sequence[Windowed | None] = (),
     ) -> list[Findings]: ...
 
 
@@ -132,14 +139,20 @@ class Judgement:
     def rates_digest(self) -> str:
         return self.constants.rates_digest
 
-    def judge(self, claims: Sequence[Claim]) -> list[Judged]:
-        """The decision of each claim, in order. One version judges the whole batch."""
+    def judge(self, claims: Sequence[Claim], versions: Versions | None = None) -> list[Judged]:
+        """The decision of each claim, in order.
+
+        One set of versions judges the whole batch: those with which its vectors were made,
+        where they are given.
+        """
         if not claims:
             return []
-        versions = self.versions
+        versions = versions or self.versions
         matrix = self._matrix(claims)
         scores = self._scores(claims, matrix, versions.scoring)
-        findings = versions.rules.evaluate([claim[0] for claim in claims], matrix, scores)
+        arrivals = [claim[0] for claim in claims]
+        windows = [_windows(seen) for _, seen in claims] if versions.rules.windows else []
+        findings = versions.rules.evaluate(arrivals, matrix, scores, windows)
         rulings = [
             judge(_situation(claim, score, found), versions.policy)
             for claim, score, found in zip(claims, scores, findings, strict=True)
@@ -252,6 +265,7 @@ class Judgement:
         arrival, seen = claim
         constants = self.constants
         vector = seen.vector if isinstance(seen, Claimed) else None
+        windows = _windows(seen)
         return Evidence(
             event=msgspec.Raw(arrival.body),
             fingerprint=arrival.fingerprint.hex(),
@@ -259,6 +273,9 @@ class Judgement:
             arrived_at=rfc3339(arrival.arrived_at_ms),
             # NaN is written as null.
             vector=None if vector is None else vector.tolist(),
+            windows=UNSET
+            if windows is None
+            else dict(zip(windows.names, windows.values.tolist(), strict=True)),
             inexact=list(seen.inexact) if isinstance(seen, Claimed) else [],
             positions=list(seen.positions),
             features_lost=seen.position if isinstance(seen, Lost) and seen.positions else None,
@@ -267,6 +284,18 @@ class Judgement:
             engine=constants.engine,
             libraries=constants.libraries,
         )
+
+
+def told_windows(evidence: Evidence) -> Windowed | None:
+    """The windows that a decision was made with, as they were claimed then."""
+    if not evidence.windows:
+        return None
+    values = [math.nan if value is None else value for value in evidence.windows.values()]
+    return Windowed(tuple(evidence.windows), np.array(values, np.float64))
+
+
+def _windows(seen: Claimed | Lost) -> Windowed | None:
+    return seen.windows if isinstance(seen, Claimed) else None
 
 
 def _situation(claim: Claim, score: float | None, findings: Findings) -> Situation:

@@ -74,6 +74,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a replay needs besides the tables that the digests name.
 
     ``vector`` is in catalogue order, null where missing. ``event`` is the canonical event.
+    ``windows`` are those that the rules of the book asked for, by their text: absent where
+    there was none, null where a value is missing.
     """
 
     event: msgspec.Raw
@@ -81,6 +83,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     door: Door
     arrived_at: str
     vector: list[float | None] | None
+    windows: dict[str, float | None] | msgspec.UnsetType = msgspec.UNSET
     inexact: list[str]
     positions: list[LogPosition]
     features_lost: LogPosition | None

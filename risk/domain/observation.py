@@ -128,8 +128,12 @@ class Memory(Protocol):
     @property
     def epoch(self) -> int: ...
 
-    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+    async def observe(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
         """Claim each event, append it to its logs, and return what it may see.
+
+        ``windows`` are the texts of the windows that rules will read of this batch.
 
         Idempotent: a retry, by any worker or door, appends nothing and sees the same.
         """

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from risk.domain.decision import RuleHit
 from risk.domain.event import Payment
 from risk.domain.findings import NOTHING_FOUND, Findings, Hit
-from risk.domain.observation import Arrival
+from risk.domain.observation import Arrival, Windowed
 from risk.rules.book import Book, Rule
-from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of
+from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of, windows_of
 from risk.rules.parser import parse
 from risk.rules.schema import FIELD_BY_NAME, SCORE, Field, Schema
 from risk.rules.syntax import Node
@@ -24,6 +24,10 @@ from risk.rules.syntax import Node
 RULE_FAILURES: Final = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
 )  # fmt: skip
+
+
+class WindowNotMade(LookupError):
+    """A rule reads a window that the payment's vector was made without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class CompiledBook:
         rules = [rule for rule in book.rules if rule.state in ("live", "shadow")]
         trees = [parse(rule.when) for rule in rules]
         self._layout = Layout(schema, trees)
+        self.windows: Final = self._layout.windows
         types = schema.types()
         self._predicates: list[Predicate] = [
             compile_rule(tree, types, self._layout.slots, tables) for tree in trees
@@ -63,6 +68,7 @@ class CompiledBook:
             )
             for rule in rules
         ]
+        self._windows_of: list[set[str]] = [windows_of(tree) for tree in trees]
         self._quiet: list[bool | Exception | None] = [False] * len(rules)
 
     def evaluate(
@@ -70,16 +76,35 @@ class CompiledBook:
         arrivals: Sequence[Arrival],
         matrix: NDArray[np.float64],
         scores: Sequence[float | None],
+        windows: Sequence[Windowed | None] = (),
     ) -> list[Findings]:
         """Findings for each arrival, in order.
 
         ``matrix`` is (n, features of the schema), NaN where missing. A score is None without
-        a model. A rule that fails is reported in the findings and stops nothing.
+        a model. ``windows`` are those of each arrival; rules whose windows were not made fail,
+        so that their payment is reviewed. A rule that fails is reported in the findings and
+        stops nothing.
         """
         rows = self._layout.rows(arrivals, matrix, scores)
+        answered = [self._answers(row) for row in rows] if not self.windows else []
+        if self.windows:
+            made = windows or [None] * len(rows)
+            answered = [self._answers_with(row, own) for row, own in zip(rows, made, strict=True)]
         return [
-            self._findings(arrival, self._answers(row))
-            for arrival, row in zip(arrivals, rows, strict=True)
+            self._findings(arrival, answers)
+            for arrival, answers in zip(arrivals, answered, strict=True)
+        ]
+
+    def _answers_with(self, row: Row, made: Windowed | None) -> list[bool | Exception | None]:
+        """Answers on a row that lacks its windows yet."""
+        if made is not None and made.names == self.windows:
+            return self._answers([*row, *made.values.tolist()])
+        held = {} if made is None else dict(zip(made.names, made.values.tolist(), strict=True))
+        answers = self._answers([*row, *(held.get(name, math.nan) for name in self.windows)])
+        lacking = set(self.windows) - set(held)
+        return [
+            WindowNotMade(", ".join(sorted(read & lacking))) if read & lacking else answer
+            for answer, read in zip(answers, self._windows_of, strict=True)
         ]
 
     def _answers(self, row: Row) -> list[bool | Exception | None]:
@@ -127,7 +152,8 @@ class Layout:
         ]
         self._columns = np.array([place for _name, place in columns], dtype=np.intp)
         names = [SCORE, *(field.name for field in self._fields), *(name for name, _ in columns)]
-        self.slots: Final = {name: slot for slot, name in enumerate(names)}
+        self.windows: Final = tuple(sorted(set().union(*map(windows_of, trees))))
+        self.slots: Final = {name: slot for slot, name in enumerate([*names, *self.windows])}
 
     def rows(
         self,
@@ -135,7 +161,10 @@ class Layout:
         matrix: NDArray[np.float64],
         scores: Sequence[float | None],
     ) -> list[Row]:
-        """One row per arrival: score, fields, features. Raises TypeError for no payment."""
+        """One row per arrival: score, fields, features; the windows are to be added behind.
+
+        Raises TypeError for no payment.
+        """
         features = matrix.take(self._columns, axis=1).tolist()
         rows: list[Row] = []
         for arrival, score, own in zip(arrivals, scores, features, strict=True):

@@ -70,8 +70,10 @@ class StumblingMemory(LocalMemory):
             self._stumble_at = ""
             raise StaleEpoch("restarted")
 
-    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
-        found = await super().observe(arrivals)
+    async def observe(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
+        found = await super().observe(arrivals, windows)
         self._stumble("observe")
         return found
 
@@ -222,8 +224,10 @@ async def test_what_was_observed_under_another_epoch_is_not_decided() -> None:
 
         observed = 0
 
-        async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
-            found = await super().observe(arrivals)
+        async def observe(
+            self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+        ) -> list[Observed]:
+            found = await super().observe(arrivals, windows)
             self.observed += 1
             if self.observed == 1:
                 self._epoch += 1
@@ -399,8 +403,10 @@ def _slow(parts: Parts) -> Engine:
     """An engine whose memory waits longer than any deadline of zero."""
 
     class Sleeper(LocalMemory):
-        async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
+        async def observe(
+            self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+        ) -> list[Observed]:
             await asyncio.sleep(1)
-            return await super().observe(arrivals)
+            return await super().observe(arrivals, windows)
 
     return Engine(Sleeper(vectors), parts.judgement, LocalPublisher(parts.truth), parts.metrics)

@@ -141,8 +141,10 @@ class Gate:
         self._at += 1
         return answer
 
-    async def observe(self, arrivals: Sequence[Arrival]) -> list[Observed]:
-        return await self._pass("observe", "", lambda: self._memory.observe(arrivals))
+    async def observe(
+        self, arrivals: Sequence[Arrival], windows: tuple[str, ...] = ()
+    ) -> list[Observed]:
+        return await self._pass("observe", "", lambda: self._memory.observe(arrivals, windows))
 
     async def decide(self, publications: Sequence[Publication]) -> list[Stored | Receipt]:
         if not publications:
