@@ -28,9 +28,11 @@ time.sleep(600)
 """
 
 STARTER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from risk.local.process import Child, Command
+# Whoever runs the tests under nohup has SIGHUP ignored, and so would have what he starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 log = Path(sys.argv[1])
 child = Child.start(Command("part", (sys.executable, "-c", {part!r}, *sys.argv[2:]), log, stop_s=1))
 child.wait_ready(lambda: "helper" in log.read_text(), 20)
