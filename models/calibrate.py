@@ -31,9 +31,13 @@ _FITS_MAX: Final = 100
 
 
 class CalibrationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file ``calibration.json``: knots (raw score, probability), and how they were made."""
+    """The file ``calibration.json``: knots (raw score, probability), and how they were made.
+
+    ``slope`` and ``intercept`` are Platt's, whatever ``method`` made the knots.
+    """
 
     version: Literal[1] = 1
+    method: str = "platt"
     reference_prevalence: float
     fitted_prevalence: float
     slope: float
@@ -71,8 +75,9 @@ class Calibration:
         low, high = self._probability[place], self._probability[place + 1]
         start, end = self._raw[place], self._raw[place + 1]
         part = (np.clip(raw, start, end) - start) / (end - start)
-        # Rounding may lift the last step above its knot; the curve must not fall there.
-        return np.minimum(low + part * (high - low), high)
+        # Rounding may lift the last step above its knot, or miss the end's own; the curve must
+        # neither fall there nor stay below.
+        return np.where(part == 1.0, high, np.minimum(low + part * (high - low), high))
 
     def of_one(self, raw: float) -> float:
         """The same bits as ``of``, for one finite raw score."""
@@ -80,7 +85,7 @@ class Calibration:
         low, high = self._probability_list[place], self._probability_list[place + 1]
         start, end = self._raw_list[place], self._raw_list[place + 1]
         part = (min(max(raw, start), end) - start) / (end - start)
-        return min(low + part * (high - low), high)
+        return high if part == 1.0 else min(low + part * (high - low), high)
 
 
 def fit(raw: NDArray[np.float64], fraud: NDArray[np.bool_]) -> CalibrationTable:
