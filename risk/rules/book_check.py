@@ -10,10 +10,12 @@ from typing import Final
 from risk.domain.errors import BadBook
 from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
 from risk.rules.checker import a_kind, check, nearest
-from risk.rules.compiler import Predicate, Tables, compile_rule, names_of
+from risk.rules.compiler import Predicate, Tables, compile_rule, names_of, windows_of
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import NUMERIC, Node, Refused, Type
+from risk.rules.window_reader import read_window
+from risk.rules.windows import WINDOWS_MAX, WindowKey
 
 _ANSWER: Final = {True: "hits", False: "misses", None: "is unknown (a value is missing)"}
 
@@ -37,11 +39,24 @@ def problems_of(book: Book, schema: Schema, tables: Tables, now_ms: int) -> Iter
     for rule_id, count in Counter(rule.id for rule in book.rules).items():
         if count > 1:
             yield f"rule {rule_id}: {count} rules have this id; an id stands for one rule"
+    windows: set[str] = set()
     for rule in book.rules:
         if rule.state == "retired":
             continue  # kept for its history; its features may be gone
+        windows |= windows_of_rule(rule, schema)
         for line in rule_problems(rule, schema, tables, now_ms):
             yield f"rule {rule.id}: {line}"
+    if len(windows) > WINDOWS_MAX:
+        yield f"{len(windows)} different windows; a book may read {WINDOWS_MAX}"
+
+
+def windows_of_rule(rule: Rule, schema: Schema) -> set[str]:
+    """The windows that ``rule`` reads, by their text; none where it is refused."""
+    try:
+        tree = parse(rule.when)
+    except Refused:
+        return set()
+    return set() if check(rule.when, tree, schema) else windows_of(tree)
 
 
 def rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
@@ -94,11 +109,12 @@ def run_example(
 ) -> bool | None:
     """The rule's answer on ``example``; names it does not give are missing."""
     types = schema.types()
+    given = {_canonical(name): value for name, value in example.items()}
     row: list[float | str | None] = []
     for name in slots:
-        value = example.get(name)
+        value = given.get(name)
         if value is None:
-            row.append(None if types[name] is Type.TEXT else math.nan)
+            row.append(None if types.get(name) is Type.TEXT else math.nan)
         else:
             row.append(value if isinstance(value, str) else float(value))
     return predicate(row)
@@ -107,10 +123,24 @@ def run_example(
 def _value_problems(example: Example, schema: Schema) -> Iterator[str]:
     types = schema.types()
     for name, value in example.items():
-        if name not in types:
+        window = _window(name)
+        if name not in types and window is None:
             hint = nearest(name, types)
             yield f"unknown name {name}" + (f"; did you mean {hint}?" if hint else "")
             continue
-        wanted = types[name]
+        wanted = types[name] if window is None else window.result
         if wanted not in _FITTING[type(value)]:
             yield f"{name} is {a_kind(wanted)}, not {value!r}"
+
+
+def _window(name: str) -> WindowKey | None:
+    """The window that an example gives a value for; None for any other name."""
+    try:
+        return read_window(name) if "(" in name else None
+    except ValueError:
+        return None
+
+
+def _canonical(name: str) -> str:
+    window = _window(name)
+    return name if window is None else window.text()

@@ -104,7 +104,7 @@ FIELDS: Final = (
 FIELD_BY_NAME: Final = {field.name: field for field in FIELDS}
 SCORE: Final = "score"  # calibrated probability 0 to 1; unknown without a model
 
-_TYPE_OF_DTYPE: Final = {
+TYPE_OF_DTYPE: Final = {
     "integer": Type.INTEGER, "code": Type.INTEGER, "decimal": Type.NUMBER, "flag": Type.BOOLEAN,
 }  # fmt: skip
 
@@ -139,7 +139,7 @@ class Schema:
     def of(cls, features: Sequence[Declared], lists: Iterable[str] = ()) -> Schema:
         """The schema of a feature catalogue (flags are conditions, codes are integers)."""
         return cls(
-            tuple((feature.name, _TYPE_OF_DTYPE[feature.dtype]) for feature in features),
+            tuple((feature.name, TYPE_OF_DTYPE[feature.dtype]) for feature in features),
             frozenset(lists),
         )
 
