@@ -67,12 +67,12 @@ class Weir:
 
     async def fill_one(self, kind: str, name: str, events: Sequence[Happening]) -> None:
         """Write the log that ``events`` leave with one entity, without observing each."""
-        first = fold_at(len(events))
-        log = Log(self._memory.epoch, 0, first, bytearray())
-        for event in events[first:]:
+        log = Log(self._memory.epoch, 0, 0, bytearray())
+        for event in events:
             payment = payment_of(event)
             of = facts(payment, record_kind(payment), event.amount_minor)
             log.records += next(one for own, _, one in records(payment, of) if own == kind)
+        log.trim(fold_at(len(events)))
         await self._connection.call("SET", self.key(kind, name), log.pack(), "EX", LOG_TTL_S)
 
     async def probe(self, events: Sequence[Happening]) -> float:

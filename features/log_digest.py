@@ -20,13 +20,18 @@ _MODULUS: Final = 1 << 256
 def content(log: Log) -> bytes:
     """What a log says, as bytes: the same for any two logs that no event can tell apart.
 
-    Records that no retry may ask for any more, and holes in front, are left out.
+    Records that no retry may ask for any more are in the cells of the rollup; holes in front,
+    and what the rollup knows of gaps, are left out.
     """
     first = max(log.first, fold_at(log.following))
     records = bytes(log.records[(first - log.first) * RECORD_BYTES :])
     while records.startswith(HOLE_RECORD):
         records = records[RECORD_BYTES:]
-    return pack_three(log.incarnation, log.base, log.following) + records
+    rolled = b""
+    if log.rollup is not None:
+        rolled = log.rollup.newest_ms.to_bytes(6, "little") + log.rollup.cells.tobytes()
+    head = pack_three(log.incarnation, log.base, log.following)
+    return b"".join((head, len(rolled).to_bytes(4, "little"), rolled, records))
 
 
 class LogDigest:

@@ -1,9 +1,10 @@
 """The layout of an entity log and the arithmetic of its sequences.
 
-A log is one string: a header of 16 bytes (incarnation 4, base 6, first held sequence 6,
-little-endian) and records of 36 bytes in sequence order. Its next sequence is the first one
-plus the number of records. What a log holds and what an event may see are pure functions of
-sequences, so that every worker, retry and rebuild agrees.
+A log is one string: a header of 20 bytes (incarnation 4, base 6, first held sequence 6, length
+of the rollup 4, little-endian), the rollup of what fell off (nothing for most logs), and
+records of 36 bytes in sequence order. Its next sequence is the first one plus the number of
+records. What a log holds and what an event may see are pure functions of sequences, so that
+every worker, retry and rebuild agrees.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from features.records import HOLE_RECORD, RECORD_BYTES
+from features.rollups import Rollup, unpack_rollup
 from features.tails import Tail
 from risk.domain.decision import LogPosition
 from risk.domain.limits import LOG_SLACK, TAIL_CAP
 
-HEADER_BYTES: Final = 16
-PLACE_BYTES: Final = 16  # incarnation, base, sequence: the same widths as a header
+HEADER_BYTES: Final = 20
+PLACE_BYTES: Final = 16  # incarnation, base, sequence: the widths of a header's first three
 _SIX = struct.Struct("<IIHIH")
+_LENGTH = struct.Struct("<I")
 
 
 def pack_three(incarnation: int, six: int, other_six: int) -> bytes:
-    """Four, six and six bytes, little-endian: a header or a place."""
+    """Four, six and six bytes, little-endian: a place, or the beginning of a header."""
     return _SIX.pack(
         incarnation, six & 0xFFFFFFFF, six >> 32, other_six & 0xFFFFFFFF, other_six >> 32
     )
@@ -94,22 +97,33 @@ def tail_in(position: LogPosition, value: bytes | None) -> Tail | None:
     if not value:
         return None
     first = unpack_three(value)[2]
-    following = first + (len(value) - HEADER_BYTES) // RECORD_BYTES
+    records_at = HEADER_BYTES + _rollup_bytes(value)
+    following = first + (len(value) - records_at) // RECORD_BYTES
     if following <= sequence or start < fold_at(following):
         return None
-    begin = HEADER_BYTES + (max(start, first) - first) * RECORD_BYTES
-    stop = HEADER_BYTES + (sequence - first) * RECORD_BYTES
+    begin = records_at + (max(start, first) - first) * RECORD_BYTES
+    stop = records_at + (sequence - first) * RECORD_BYTES
     return tail(position, memoryview(value)[begin : max(begin, stop)])
+
+
+def _rollup_bytes(value: bytes) -> int:
+    """How long the rollup in the value of a log is."""
+    length: int = _LENGTH.unpack_from(value, PLACE_BYTES)[0]
+    return length
 
 
 @dataclass(slots=True)
 class Log:
-    """One log in memory. ``records`` begin at sequence ``first``."""
+    """One log in memory. ``records`` begin at sequence ``first``.
+
+    ``rollup`` is what fell off, None where nothing did.
+    """
 
     incarnation: int
     base: int
     first: int
     records: bytearray
+    rollup: Rollup | None = None
 
     @property
     def following(self) -> int:
@@ -138,15 +152,18 @@ class Log:
     def put(self, sequence: int, record: bytes) -> bool:
         """Put a record at its recorded sequence; sequences never heard of become holes.
 
-        Any order of calls gives the same log. A record that stands is not replaced; False
-        where it is another one.
+        Any order of calls gives the same log, and the same rollup. A record that stands is not
+        replaced; False where it is another one.
         """
         if not self.records:
             self.first = sequence
         keep = fold_at(max(self.following, sequence + 1))
-        if sequence < keep:
-            return True
         self.trim(keep)
+        if self.rollup is not None and sequence < keep:
+            self.rollup.tell(sequence, record)
+            return True
+        if not self.records:
+            self.first = sequence
         if sequence < self.first:
             self.records[:0] = HOLE_RECORD * (self.first - sequence)
             self.first = sequence
@@ -158,21 +175,34 @@ class Log:
             held = self.records[at : at + RECORD_BYTES] = record
         # What is missing in front reads as holes anyway.
         while self.records.startswith(HOLE_RECORD):
-            self.trim(self.first + 1)
+            self._drop(self.first + 1)
         return held == record
 
     def trim(self, keep: int) -> None:
-        """Drop what is before ``keep``: no retry may ask for it any more."""
+        """Fold what is before ``keep``, and drop it: no retry may ask for it any more."""
+        if keep <= 0:
+            return
+        if self.rollup is None:
+            self.rollup = Rollup()
+        self.rollup.fold(self.first, self.records, keep)
+        self._drop(keep)
+
+    def _drop(self, keep: int) -> None:
         if keep > self.first:
             del self.records[: (keep - self.first) * RECORD_BYTES]
             self.first = keep
 
     def pack(self) -> bytes:
         """The value as it stands in Redis."""
-        return pack_three(self.incarnation, self.base, self.first) + bytes(self.records)
+        rollup = self.rollup.pack() if self.rollup is not None else b""
+        place = pack_three(self.incarnation, self.base, self.first)
+        return b"".join((place, _LENGTH.pack(len(rollup)), rollup, self.records))
 
 
 def unpack_log(value: bytes) -> Log:
     """The inverse of ``Log.pack``."""
     incarnation, base, first = unpack_three(value)
-    return Log(incarnation, base, first, bytearray(value[HEADER_BYTES:]))
+    records_at = HEADER_BYTES + _rollup_bytes(value)
+    rolled = value[HEADER_BYTES:records_at]
+    rollup = unpack_rollup(rolled) if rolled else None
+    return Log(incarnation, base, first, bytearray(value[records_at:]), rollup)

@@ -16,8 +16,18 @@ from importlib.resources import files
 from typing import Final
 
 from features.logs import HEADER_BYTES, PLACE_BYTES
-from features.records import RECORD_BYTES
-from risk.domain.limits import LOG_SLACK, LOG_TTL_S, RECEIPT_TTL_S, TAIL_CAP
+from features.records import AMOUNT_UNKNOWN, RECORD_BYTES
+from features.rollup_kernel import DAY_MS, HOUR_MS
+from features.rollups import CELL_BYTES, GAP_BYTES, ROLLUP_HEADER_BYTES
+from risk.domain.kinds import HOLE
+from risk.domain.limits import (
+    HOUR_TILES_MS,
+    LOG_SLACK,
+    LOG_TTL_S,
+    RECEIPT_TTL_S,
+    TAIL_CAP,
+    TILES_KEPT_MS,
+)
 
 PROTOCOL: Final = ("observe", "decide", "acknowledge", "pending", "settle")
 RECOVERY: Final = (
@@ -34,6 +44,13 @@ _CONSTANTS: Final = (
     f"local RECORD, PLACE = {RECORD_BYTES}, {PLACE_BYTES}\n"
     f"local LOG_TTL_S, RECEIPT_TTL_S = {LOG_TTL_S}, {RECEIPT_TTL_S}\n"
 )
+_ROLLUP_CONSTANTS: Final = (
+    f"local HOUR_MS, DAY_MS = {HOUR_MS}, {DAY_MS}\n"
+    f"local HOUR_TILES_MS, TILES_KEPT_MS = {HOUR_TILES_MS}, {TILES_KEPT_MS}\n"
+    f"local ROLLUP_HEADER, GAP, CELL = {ROLLUP_HEADER_BYTES}, {GAP_BYTES}, {CELL_BYTES}\n"
+    f"local HOLE, AMOUNT_UNKNOWN = {HOLE}, {AMOUNT_UNKNOWN}\n"
+)
+_FOLDS: Final = "observe"  # the script that trims logs, and so folds what it cuts off
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +76,7 @@ def recovery_scripts(token: str) -> dict[str, Script]:
 
 
 def _script(name: str, head: str) -> Script:
-    text = head + _source(name)
+    text = head + (_ROLLUP_CONSTANTS + _source("rollup") if name == _FOLDS else "") + _source(name)
     # SHA-1 is Redis's name for a script, not a protection.
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -11,34 +11,34 @@ local call, sub, floor, max = redis.call, string.sub, math.floor, math.max
 local pack, unpack_bytes, byte, concat = struct.pack, struct.unpack, string.byte, table.concat
 local INCARNATION = tonumber(EPOCH)
 local FIRST_PLACE = pack('<I4I6I6', INCARNATION, 0, 0)
+local FIRST_HEADER = FIRST_PLACE .. pack('<I4', 0)
 
 -- The first sequence that a log still has to hold when `following` is its next one.
 local function fold(following)
   return max(0, floor((following - 2 * CAP - 1) / SLACK) * SLACK)
 end
 
-local function run(key, first, from, to)
-  if to <= from then return '' end
-  return call('GETRANGE', key, HEADER + (from - first) * RECORD, HEADER + (to - first) * RECORD - 1)
-end
-
 -- Appends a record; returns its place, packed.
 local function append(key, record)
   local bytes = call('APPEND', key, record)
   if bytes == RECORD then
-    call('SET', key, FIRST_PLACE .. record, 'EX', LOG_TTL_S)
+    call('SET', key, FIRST_HEADER .. record, 'EX', LOG_TTL_S)
     return FIRST_PLACE
   end
-  local incarnation, base, first = unpack_bytes('<I4I6I6', call('GETRANGE', key, 0, HEADER - 1))
-  local sequence = first + (bytes - HEADER) / RECORD - 1
+  local head = call('GETRANGE', key, 0, HEADER - 1)
+  local incarnation, base, first, rollup = unpack_bytes('<I4I6I6I4', head)
+  local sequence = first + (bytes - HEADER - rollup) / RECORD - 1
   if incarnation ~= INCARNATION then
     base = sequence
     call('SETRANGE', key, 0, pack('<I4I6', INCARNATION, base))
   end
   local keep = fold(sequence + 1)
   if keep > first then
-    local kept = call('GETRANGE', key, HEADER + (keep - first) * RECORD, -1)
-    call('SET', key, pack('<I4I6I6', INCARNATION, base, keep) .. kept)
+    local held = call('GETRANGE', key, HEADER, -1)
+    local cut = rollup + (keep - first) * RECORD
+    local rolled = roll_up(sub(held, 1, rollup), sub(held, rollup + 1, cut), first, keep)
+    local kept = sub(held, cut + 1)
+    call('SET', key, pack('<I4I6I6I4', INCARNATION, base, keep, #rolled) .. rolled .. kept)
   end
   call('EXPIRE', key, LOG_TTL_S)
   return pack('<I4I6I6', INCARNATION, base, sequence)

@@ -25,6 +25,12 @@ WALK_PAYMENTS_MAX = 256  # one walk under backlog: the broker's cost is per requ
 TAIL_CAP = 256  # records of a log that a feature may see
 LOG_SLACK = 64  # a log is trimmed in steps of this many records
 HORIZON_MS = 30 * 24 * 60 * 60 * 1000  # the longest window
+# What fell off a log's tail is kept by tiles: a window of 24 h, of a payment 24 h late, begins
+# in an hour's tile, and the longest window of such a payment in a tile that is still there.
+# Both are whole days, because tiles are dropped and joined by the day.
+HOUR_TILES_MS = 2 * 24 * 60 * 60 * 1000
+TILES_KEPT_MS = HORIZON_MS + LATENESS_MS_MAX
+TILE_WINDOW_MS_MIN = 24 * 60 * 60 * 1000  # shorter windows need records
 # TTL >= longest window + label delay + allowed lateness + lag (design, section 4), in seconds.
 LOG_TTL_S = (30 + 10 + 1 + 4) * 24 * 60 * 60
 # Receipts must outlive the retention of the events topic (45 days) plus an outage.

@@ -1,0 +1,129 @@
+"""The compiled fold of records into cells: one for each tile and record kind that occurs.
+
+A cell is seven little-endian 32-bit words, and cells stand in rising order of their key:
+
+====  ==========================================================================
+c0    key: first hour of the tile since 1970 (bits 5-31) and record kind (0-4)
+c1    time of its newest record, in ms from the beginning of the tile
+c2    records
+c3    records whose amount is known
+c4    sum of the known amounts in minor units of the base currency, low 32 bits
+c5    the same, high 32 bits
+c6    the largest of the known amounts
+====  ==========================================================================
+
+A tile is an hour wide, and a day wide where all of its day ended ``HOUR_TILES_MS`` before the
+newest record or earlier. What began ``TILES_KEPT_MS`` before that is dropped. Both follow from
+the newest record alone, so the cells are a function of the set of folded records: the order
+and the batches in which they came change nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from features.records import AMOUNT_UNKNOWN
+from risk.domain.kinds import HOLE
+from risk.domain.limits import HOUR_TILES_MS, TILES_KEPT_MS
+
+Words = NDArray[np.uint32]
+Ints = NDArray[np.int64]
+
+CELL_WORDS: Final = 7
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+LIMITS: Final = np.array([HOUR_TILES_MS, TILES_KEPT_MS], np.int64)
+_LOW: Final = 0xFFFFFFFF
+
+
+@njit(cache=True, nogil=True)
+def begins_ms(newest_ms: int, back_ms: int) -> int:
+    """The beginning of the day that lies ``back_ms`` before the newest record."""
+    return (newest_ms - back_ms) // DAY_MS * DAY_MS
+
+
+@njit(cache=True, nogil=True)
+def _key(time_ms: int, coarse_ms: int) -> int:
+    """The key, without its kind, of the tile that a time lies in."""
+    hour = time_ms // DAY_MS * 24 if time_ms < coarse_ms else time_ms // HOUR_MS
+    return hour << 5
+
+
+@njit(cache=True, nogil=True)
+def _add(cells: Words, held: int, key: int, newest_ms: int, of: tuple[int, int, int, int]) -> int:
+    """Add records, known ones, sum and largest to the cell of ``key``; how many cells are held."""
+    at = held
+    while at > 0 and np.int64(cells[at - 1, 0]) > key:
+        at -= 1
+    newest = newest_ms - (key >> 5) * HOUR_MS
+    if at == 0 or np.int64(cells[at - 1, 0]) != key:
+        for later in range(held, at, -1):
+            cells[later] = cells[later - 1]
+        cells[at, 0], cells[at, 1] = key, newest
+        cells[at, 2], cells[at, 3] = of[0], of[1]
+        cells[at, 4], cells[at, 5], cells[at, 6] = of[2] & _LOW, of[2] >> 32, of[3]
+        return held + 1
+    at -= 1
+    total = (np.int64(cells[at, 4]) | np.int64(cells[at, 5]) << 32) + of[2]
+    cells[at, 1] = max(int(np.int64(cells[at, 1])), newest)
+    cells[at, 2] = np.int64(cells[at, 2]) + of[0]
+    cells[at, 3] = np.int64(cells[at, 3]) + of[1]
+    cells[at, 4], cells[at, 5] = total & _LOW, total >> 32
+    cells[at, 6] = max(int(np.int64(cells[at, 6])), of[3])
+    return held
+
+
+@njit(cache=True, nogil=True)
+def _move_on(cells: Words, held: int, coarse_ms: int, dropped_ms: int) -> int:
+    """Make day tiles of what lies before ``coarse_ms``, and drop what is too old."""
+    left = 0
+    for at in range(held):
+        key = int(np.int64(cells[at, 0]))
+        hour, kind = key >> 5, key & 31
+        if hour * HOUR_MS < dropped_ms:
+            continue
+        newest_ms = hour * HOUR_MS + int(np.int64(cells[at, 1]))
+        total = int(np.int64(cells[at, 4]) | np.int64(cells[at, 5]) << 32)
+        of = (
+            int(np.int64(cells[at, 2])),
+            int(np.int64(cells[at, 3])),
+            total,
+            int(np.int64(cells[at, 6])),
+        )
+        left = _add(cells, left, _key(hour * HOUR_MS, coarse_ms) | kind, newest_ms, of)
+    return left
+
+
+@njit(cache=True, nogil=True)
+def fold(
+    cells: Words, held: int, newest_ms: int, words: Words, span: tuple[int, int], limits: Ints
+) -> tuple[int, int]:
+    """Fold the records of a span of ``words`` into the first ``held`` of ``cells``.
+
+    ``cells`` has room for one more cell for each record. Holes are passed over. Returns how
+    many cells are held and the time of the newest record.
+    """
+    before_ms = newest_ms
+    for at in range(span[0], span[1]):
+        w1 = np.int64(words[at, 1])
+        if w1 >> 10 & 31 != HOLE:
+            newest_ms = max(newest_ms, int(np.int64(words[at, 0]) | (w1 & 1023) << 32))
+    coarse_ms = begins_ms(newest_ms, limits[0])
+    dropped_ms = begins_ms(newest_ms, limits[1])
+    if held > 0 and coarse_ms != begins_ms(before_ms, limits[0]):
+        held = _move_on(cells, held, coarse_ms, dropped_ms)
+    for at in range(span[0], span[1]):
+        w1 = np.int64(words[at, 1])
+        kind = int(w1 >> 10 & 31)
+        time_ms = int(np.int64(words[at, 0]) | (w1 & 1023) << 32)
+        if kind == HOLE or time_ms < dropped_ms:
+            continue
+        amount = int(np.int64(words[at, 4]))
+        known = int(amount != AMOUNT_UNKNOWN)
+        of = (1, known, amount * known, amount * known)
+        held = _add(cells, held, _key(time_ms, coarse_ms) | kind, time_ms, of)
+    return held, newest_ms
