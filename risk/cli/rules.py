@@ -1,14 +1,14 @@
-"""`weir rules`: check, test and read rule books."""
+"""`weir rules`: check, test, format, explain and read rule books."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from risk.rules.book import Book
+    from risk.rules.book import Book, Rule
     from risk.rules.compiler import Tables
     from risk.rules.schema import Schema
 
@@ -19,22 +19,35 @@ _Report = Annotated[Path | None, typer.Option("--report", help="Write the result
 
 def register(app: typer.Typer) -> None:
     """Add the command group ``rules``."""
-    group = typer.Typer(help="Rule books: check, test, list, show.", no_args_is_help=True)
+    from risk.cli.rules_explain import explain
+
+    help_text = "Rule books: check, test, format, explain, list, show; the language."
+    group = typer.Typer(help=help_text, no_args_is_help=True)
     group.command("check")(check)
     group.command("test")(run_examples)
+    group.command("format")(format_book)
+    group.command("explain")(explain)
+    group.command("reference")(reference)
+    group.command("editor-data")(editor_data)
     group.command("list")(list_rules)
     group.command("show")(show)
     app.add_typer(group, name="rules")
 
 
 def check(file: _File, report: _Report = None) -> None:
-    """Say everything that is wrong with FILE. Report keys: book, digest, rules, problems."""
+    """Say everything that is wrong with FILE; every rule's examples are run.
+
+    Report keys: book, digest, rules, problems, windows (text, cost_us for 72 records, rules).
+    Exit codes: 0 none, 2 problems, or no book.
+    """
     from risk.domain.clock import SystemClock
     from risk.domain.errors import BadBook
     from risk.rules.book_check import problems_of
 
-    book = _read(file)
-    problems = list(problems_of(book, *_parts(), SystemClock().now_ms()))
+    book = read(file)
+    schema, tables = parts()
+    problems = list(problems_of(book, schema, tables, SystemClock().now_ms()))
+    windows = _windows(book, schema)
     _write(
         report,
         {
@@ -42,11 +55,96 @@ def check(file: _File, report: _Report = None) -> None:
             "digest": book.digest(),
             "rules": len(book.rules),
             "problems": problems,
+            "windows": windows,
         },
     )
     if problems:
         raise BadBook(problems)
     typer.echo(f"{book.name}: {len(book.rules)} rules, no problems, digest {book.digest()}")
+    for one in windows:
+        typer.echo(f"  window {one['text']}: {one['cost_us']} us, {', '.join(one['rules'])}")
+    if windows:
+        total = sum(one["cost_us"] for one in windows)
+        typer.echo(f"  {len(windows)} windows cost each payment about {total:.1f} us")
+
+
+def _windows(book: Book, schema: Schema) -> list[dict[str, Any]]:
+    """The windows that a book reads, what each costs, and which rules read it."""
+    from risk.rules.book_check import windows_of_rule
+    from risk.rules.window_reader import read_window
+    from risk.rules.windows import COST_US
+
+    readers: dict[str, list[str]] = {}
+    for rule in book.rules:
+        for text in windows_of_rule(rule, schema) if rule.state != "retired" else ():
+            readers.setdefault(text, []).append(rule.id)
+    return [
+        {"text": text, "cost_us": COST_US[read_window(text).function], "rules": readers[text]}
+        for text in sorted(readers)
+    ]
+
+
+def format_book(
+    file: _File,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 where it would change.")
+    ] = False,
+    drop_comments: Annotated[
+        bool, typer.Option("--drop-comments", help="Format a file with comments; they are lost.")
+    ] = False,
+    report: _Report = None,
+) -> None:
+    """Rewrite FILE in the one canonical form. The content, and so the digest, may change.
+
+    Report keys: book, changed, digest_before, digest. Exit codes: 0, 1 (--check: it would change),
+    2 no book, or comments that would be lost.
+    """
+    from risk.domain.errors import BadBook
+    from risk.rules.book_file import canonical_text, comments_of, load_book
+
+    before = read(file)
+    text = file.read_text(encoding="utf-8")
+    lost = comments_of(text)
+    if lost and not drop_comments:
+        raise BadBook([f"line {lost[0]}: a comment would be lost; use --drop-comments"])
+    made = canonical_text(before)
+    changed = made != text
+    content = {"book": before.name, "changed": changed, "digest_before": before.digest()}
+    _write(report, {**content, "digest": load_book(made).digest()})
+    if changed and check_only:
+        typer.echo(f"{file} is not in the canonical form")
+        raise typer.Exit(1)
+    if changed:
+        file.write_text(made, encoding="utf-8")
+    typer.echo(f"{file}: {'formatted' if changed else 'unchanged'}")
+
+
+def reference(
+    out: Annotated[Path | None, typer.Option("--out", help="Write it; else it is shown.")] = None,
+) -> None:
+    """The reference page of the rule language, as Markdown."""
+    from features.catalogue import CATALOGUE
+    from risk.rules.reference import markdown
+
+    text = markdown(CATALOGUE)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def editor_data(
+    out: Annotated[Path, typer.Option("--out", help="The JSON file.", show_default=False)],
+) -> None:
+    """Names, types and sentences of the language for editors, as JSON.
+
+    Keys: format, names, functions, windows, entities, others, kinds, kind_groups, spans,
+    operators, words, lists, limits.
+    """
+    from features.catalogue import CATALOGUE
+    from risk.rules.reference import editor_data as data
+
+    _write(out, data(CATALOGUE))
 
 
 def run_examples(file: _File, report: _Report = None) -> None:
@@ -54,8 +152,8 @@ def run_examples(file: _File, report: _Report = None) -> None:
     from risk.domain.clock import SystemClock
     from risk.rules.book_check import rule_problems
 
-    book = _read(file)
-    schema, tables = _parts()
+    book = read(file)
+    schema, tables = parts()
     now_ms = SystemClock().now_ms()
     found = {rule.id: list(rule_problems(rule, schema, tables, now_ms)) for rule in book.rules}
     _write(report, {"book": book.name, "digest": book.digest(), "rules": found})
@@ -74,7 +172,7 @@ def list_rules(book: _Book = None, report: _Report = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    found = _read(book)
+    found = read(book)
     rules = msgspec.to_builtins(found.rules)
     _write(report, {"book": found.name, "digest": found.digest(), "rules": rules})
     table = Table("rule", "state", "action", "reason", "sentence", title=found.name)
@@ -91,29 +189,37 @@ def show(
     """Show one rule whole. Report keys: those of a rule in the file."""
     import msgspec
 
-    from risk.domain.errors import BadConfiguration
     from risk.rules.book_file import dump_book
-    from risk.rules.checker import nearest
 
-    found = _read(book)
-    if rule not in [one.id for one in found.rules]:
-        hint = nearest(rule, [one.id for one in found.rules])
-        raise BadConfiguration(
-            f"no rule {rule} in {found.name}" + (f"; did you mean {hint}?" if hint else "")
-        )
-    one = found.rule(rule)
+    found = read(book)
+    one = chosen_rule(found, rule)
     _write(report, msgspec.to_builtins(one))
     text = dump_book(msgspec.structs.replace(found, rules=(one,)))
     typer.echo(text.split("rules:\n", 1)[1].rstrip())
 
 
-def _read(file: Path | None) -> Book:
+def chosen_rule(book: Book, rule: str) -> Rule:
+    """The rule of this id; raises BadConfiguration with the nearest one."""
+    from risk.domain.errors import BadConfiguration
+    from risk.rules.checker import nearest
+
+    ids = [one.id for one in book.rules]
+    if rule not in ids:
+        hint = nearest(rule, ids)
+        raise BadConfiguration(
+            f"no rule {rule} in {book.name}" + (f"; did you mean {hint}?" if hint else "")
+        )
+    return book.rule(rule)
+
+
+def read(file: Path | None) -> Book:
+    """The book in a file, else the one that ships."""
     from risk.rules.book_file import STARTER_BOOK, read_book
 
     return read_book(file or STARTER_BOOK)
 
 
-def _parts() -> tuple[Schema, Tables]:
+def parts() -> tuple[Schema, Tables]:
     """What rules may name, and what their literals are resolved with."""
     from features.catalogue import CATALOGUE
     from risk.rules.compiler import Tables

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from risk.domain.errors import BadBook
 from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
 from risk.rules.checker import a_kind, check, nearest
-from risk.rules.compiler import Predicate, Tables, compile_rule, names_of, windows_of
+from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of, windows_of
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import NUMERIC, Node, Refused, Type
@@ -95,7 +95,7 @@ def _example_problems(rule: Rule, tree: Node, schema: Schema, tables: Tables) ->
     predicate = compile_rule(tree, types, slots, tables)
     for expected, examples in (("hits", rule.examples.hits), ("misses", rule.examples.misses)):
         for place, example in enumerate(examples, start=1):
-            wrong = list(_value_problems(example, schema))
+            wrong = list(value_problems(example, schema))
             yield from (f"examples.{expected}, number {place}: {line}" for line in wrong)
             if wrong:
                 continue
@@ -108,6 +108,11 @@ def run_example(
     predicate: Predicate, slots: dict[str, int], example: Example, schema: Schema
 ) -> bool | None:
     """The rule's answer on ``example``; names it does not give are missing."""
+    return predicate(example_row(slots, example, schema))
+
+
+def example_row(slots: Mapping[str, int], example: Example, schema: Schema) -> Row:
+    """``example`` as a row of ``slots``, in their order; names it does not give are missing."""
     types = schema.types()
     given = {_canonical(name): value for name, value in example.items()}
     row: list[float | str | None] = []
@@ -117,10 +122,11 @@ def run_example(
             row.append(None if types.get(name) is Type.TEXT else math.nan)
         else:
             row.append(value if isinstance(value, str) else float(value))
-    return predicate(row)
+    return row
 
 
-def _value_problems(example: Example, schema: Schema) -> Iterator[str]:
+def value_problems(example: Example, schema: Schema) -> Iterator[str]:
+    """One line per value that no payment could have."""
     types = schema.types()
     for name, value in example.items():
         window = _window(name)

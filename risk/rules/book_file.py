@@ -16,6 +16,8 @@ import yaml
 
 from risk.domain.errors import BadBook
 from risk.rules.book import BOOK_FORMAT, Book
+from risk.rules.formatter import formatted
+from risk.rules.syntax import Refused
 
 BOOK_BYTES_MAX: Final = 2 * 1024 * 1024
 DEPTH_MAX: Final = 8
@@ -126,11 +128,53 @@ def load_book(text: str) -> Book:
         raise BadBook([_where(str(error), content)]) from None
 
 
+class _Flow(dict[str, Any]):
+    """A mapping that is written in one line."""
+
+
+def _flow(dumper: yaml.SafeDumper, values: _Flow) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", values, flow_style=True)
+
+
+_Dumper.add_representer(_Flow, _flow)
+
+
 def dump_book(book: Book) -> str:
     """``book`` as YAML; ``load_book`` gives an equal book back."""
     content = msgspec.to_builtins(book)
+    for rule in content["rules"]:
+        for sort, examples in rule.get("examples", {}).items():
+            rule["examples"][sort] = [_Flow(one) for one in examples]
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=96)
     return text
+
+
+def canonical_text(book: Book) -> str:
+    """``book`` as YAML in the one canonical form, every condition formatted.
+
+    A condition that is not of the language stays as it is. Rules stand apart by an empty line.
+    """
+    rules = tuple(msgspec.structs.replace(one, when=_formatted(one.when)) for one in book.rules)
+    head, _, body = dump_book(msgspec.structs.replace(book, rules=rules)).partition("\n- id:")
+    return head + "\n- id:" + body.replace("\n- id:", "\n\n- id:") if body else head
+
+
+def comments_of(text: str) -> list[int]:
+    """The numbers of the lines of a book that have a comment."""
+    covered = bytearray(len(text))
+    for token in yaml.scan(text, Loader=_Loader):
+        if isinstance(token, yaml.ScalarToken):
+            start, end = token.start_mark.index, token.end_mark.index
+            covered[start:end] = b"\x01" * (end - start)
+    bare = [at for at, sign in enumerate(text) if sign == "#" and not covered[at]]
+    return sorted({text.count("\n", 0, at) + 1 for at in bare})
+
+
+def _formatted(when: str) -> str:
+    try:
+        return formatted(when)
+    except Refused:
+        return when
 
 
 def _where(message: str, content: Any) -> str:

@@ -38,7 +38,7 @@ def test_check_accepts_the_starter_book(tmp_path: Path) -> None:
     assert code == 0
     assert "10 rules, no problems" in output
     found = json.loads(report.read_text())
-    assert set(found) == {"book", "digest", "rules", "problems"}
+    assert set(found) == {"book", "digest", "rules", "problems", "windows"}
     assert found["rules"] == 10
 
 
