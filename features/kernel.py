@@ -1,8 +1,9 @@
 """The compiled kernel: tails and facts in, vectors out, the same bits on every machine.
 
 Numba compiles without fastmath, so nothing is reordered or fused: integers, + - * / and sqrt
-of IEEE 754 only. Everything compiled stands in this file, because numba's cache looks at
-the file of the entry function alone; limits come as arguments for the same reason.
+of IEEE 754 only. Numba's cache looks at the file of the entry function alone, this one: so
+``PARTS`` names the text of the others that are compiled into it, and changes with them, and
+limits come as arguments.
 """
 
 from __future__ import annotations
@@ -15,10 +16,34 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features import operations as ops
+from features.geodesy import distance_km
 from features.program import Program, catalogue_program
 from features.records import AMOUNT_UNKNOWN, RECORD_WORDS
+from features.reductions import (
+    AGE,
+    BIT,
+    HELD,
+    MINOR,
+    NEVER,
+    TIME,
+    counted,
+    distinct,
+    extreme_age,
+    gone,
+    just_under,
+    labelled_run,
+    multiples,
+    near_hour,
+    newest,
+    recent_median,
+    same_weekday,
+    spread,
+)
 from risk.domain.kinds import HOLE
 from risk.domain.limits import AMOUNT_SQUARED_CLAMP, HORIZON_MS, SKEW_MS_MAX
+
+# SHA-256 (its start) of operations.py, geodesy.py and reductions.py; a test says what it is.
+PARTS: Final = "c647be2220838b49"
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
@@ -44,75 +69,28 @@ class _Work(NamedTuple):
     values: NDArray[np.float64]
     doubts: NDArray[np.uint8]
     limits: Ints
+    recent: Ints
 
 
-# Rows of decoded records, after the fields.
-_TIME: Final = len(ops.FIELDS)
-_AGE: Final = _TIME + 1
-_BIT: Final = _TIME + 2
-_HELD: Final = _TIME + 3
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _LIMITS: Final = np.array([SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP], np.int64)
 # Own role of each slot: account, card, device, ip, merchant, beneficiary.
 _OWN_ROLE: Final = (0, 1, 2, 3, 4, 4)
 
+_COMPARING: Final = (
+    ops.SAME, ops.AT_MOST_OWN, ops.OLDEST_SAME_AGE, ops.LAST_DIFFERS, ops.DISTANCE,
+    ops.DISTINCT_OTHER,
+)  # fmt: skip
+
 _NO_RECORD: Final = -(1 << 60)  # age of the first record of an empty tail
-_NEVER: Final = -(1 << 61)  # looks back less far than any tail
-
-# Distances on a sphere of this radius. Places in records are rounded down to 1/65534 of their
-# range, at most 0.7 km; between such places the result is right to 1 mm, and to 1 m from
-# 19,000 km on, where the haversine formula itself loses digits.
-_EARTH_KM: Final = 6371.0088
-_TURN_STEPS: Final = 65534
-_HALF_PI: Final = math.pi / 2.0
-_STEP_RADIANS: Final = math.pi / 65534.0
-# Taylor series on [0, pi/2], error below 3e-16; and of arcsin on [0, 1/2], below 1e-17.
-_SIN: Final = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(10))
-_ARCSIN: Final = tuple(math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(26))
-
-
-@njit(cache=True, nogil=True)
-def _sin(x: float) -> float:
-    square = x * x
-    total = 0.0
-    for k in range(len(_SIN) - 1, -1, -1):
-        total = total * square + _SIN[k]
-    return total * x
-
-
-@njit(cache=True, nogil=True)
-def _arcsin(x: float) -> float:
-    reduced = math.sqrt((1.0 - x) * 0.5) if x > 0.5 else x
-    square = reduced * reduced
-    total = 0.0
-    for k in range(len(_ARCSIN) - 1, -1, -1):
-        total = total * square + _ARCSIN[k]
-    total *= reduced
-    return _HALF_PI - 2.0 * total if x > 0.5 else total
-
-
-@njit(cache=True, nogil=True)
-def distance_km(lat: int, lon: int, other_lat: int, other_lon: int) -> float:
-    """Great circle (haversine) between two places in record units, 1 to 65535."""
-    north = lat - 1
-    other_north = other_lat - 1
-    east = abs(lon - other_lon)
-    east = min(east, _TURN_STEPS - east)
-    # cos(latitude) is the sine of the angle from the nearer pole.
-    circle = _sin(min(north, _TURN_STEPS - north) * _STEP_RADIANS)
-    other_circle = _sin(min(other_north, _TURN_STEPS - other_north) * _STEP_RADIANS)
-    half_north = _sin(abs(north - other_north) * _STEP_RADIANS * 0.5)
-    half_east = _sin(east * _STEP_RADIANS)
-    haversine = half_north * half_north + circle * other_circle * half_east * half_east
-    return 2.0 * _EARTH_KM * _arcsin(math.sqrt(min(haversine, 1.0)))
 
 
 @njit(cache=True, nogil=True)
 def _decode(
     words: NDArray[np.uint32], span: Ints, slot: int, now: int, work: _Work
 ) -> tuple[int, int, int]:
-    """Fill ``work.held`` (fields, then time, age, kind bit) with what the event may see.
+    """Fill ``work.held`` (fields, then time, age, kind bit, own amount) with what is seen.
 
     Returns how many records that are, their kinds as a mask, and the age of the first record
     that is no hole (far below zero where there is none).
@@ -151,113 +129,24 @@ def _decode(
         held[9, seen] = -1 if base == AMOUNT_UNKNOWN else base
         held[10, seen] = place & 0xFFFF
         held[11, seen] = place >> 16
-        held[12, seen] = time
-        held[13, seen] = max(age, 0)
-        held[14, seen] = 1 << kind
+        held[TIME, seen] = time
+        held[AGE, seen] = max(age, 0)
+        held[BIT, seen] = 1 << kind
+        held[MINOR, seen] = np.int64(words[at, 2]) | (w3 & 0xFF) << 32
         kinds |= 1 << kind
         seen += 1
     return seen, kinds, first_age
 
 
 @njit(cache=True, nogil=True)
-def _spread(amounts: Ints, chosen: Places, clamp: int) -> float:
-    """Two passes about the whole part of the mean, so that 256 squares fit in 64 bits."""
-    total = 0
-    n = 0
-    for at in chosen:
-        if amounts[at] >= 0:
-            total += min(amounts[at], clamp)
-            n += 1
-    if n < 2:
-        return math.nan
-    middle = total // n
-    rest = total - n * middle
-    squares = 0
-    for at in chosen:
-        if amounts[at] >= 0:
-            off = min(amounts[at], clamp) - middle
-            squares += off * off
-    return math.sqrt((float(squares) - float(rest * rest) / float(n)) / float(n))
-
-
-@njit(cache=True, nogil=True)
-def _distinct(values: Ints, chosen: Places, marks: Ints, generation: int) -> float:
-    """A hash set in ``marks`` (a power of two long); ``generation`` makes it empty."""
-    last = len(marks) - 1
-    n = 0
-    for at in chosen:
-        value = values[at]
-        if value == 0:
-            continue
-        mark = generation << 32 | value
-        place = (value * 2654435761 >> 8) & last
-        while marks[place] != mark and marks[place] >> 32 == generation:
-            place = (place + 1) & last
-        if marks[place] != mark:
-            marks[place] = mark
-            n += 1
-    return float(n)
-
-
-@njit(cache=True, nogil=True)
-def _counted(op: int, values: Ints, chosen: Places, missing: int, compared: int) -> float:
-    """Sums, counts and the largest of the values that are not missing."""
-    total = -1 if op == ops.MAXIMUM else 0
-    for at in chosen:
-        value = values[at]
-        if value == missing:
-            continue
-        if op == ops.SUM:
-            total += value
-        elif op == ops.MAXIMUM:
-            total = max(total, value)
-        elif op == ops.KNOWN:
-            total += 1
-        elif op == ops.SAME:
-            total += value == compared
-        else:
-            total += value <= compared
-    return math.nan if total < 0 else float(total)
-
-
-@njit(cache=True, nogil=True)
-def _newest(values: Ints, times: Ints, chosen: Places) -> int:
-    """The latest record with a value, by time and then by sequence; -1 where there is none."""
-    found = -1
-    for at in chosen:
-        if values[at] != 0 and (found < 0 or times[at] >= times[found]):
-            found = at
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _extreme_age(op: int, values: Ints, ages: Ints, chosen: Places, own: int) -> float:
-    """OLDEST_AGE and OLDEST_SAME_AGE."""
-    oldest = -1
-    for at in chosen:
-        if op == ops.OLDEST_AGE or values[at] == own:
-            oldest = max(oldest, ages[at])
-    return math.nan if oldest < 0 else float(oldest)
-
-
-@njit(cache=True, nogil=True)
-def _near_hour(times: Ints, chosen: Places, hour: int) -> float:
-    total = 0
-    for at in chosen:
-        apart = abs(times[at] // _HOUR_MS % 24 - hour)
-        total += min(apart, 24 - apart) <= 1
-    return float(total)
-
-
-@njit(cache=True, nogil=True)
 def _of_newest(row: Ints, held: Ints, chosen: Places, facts: Ints) -> tuple[float, int]:
     """Operations that look at one record; also how far back it lies, else the window."""
     op, window, field = row[0], row[2], row[4]
-    values = held[_BIT] if op == ops.NEWEST_AGE else held[field]
-    at = _newest(values, held[_TIME], chosen)
+    values = held[BIT] if op == ops.NEWEST_AGE else held[field]
+    at = newest(values, held[TIME], chosen)
     if at < 0:
         return math.nan, window
-    depth = facts[ops.FACT_TIME] - held[_TIME, at]
+    depth = facts[ops.FACT_TIME] - held[TIME, at]
     if op == ops.LAST_DIFFERS:
         return (1.0 if held[field, at] != facts[field] else 0.0), depth
     if op == ops.DISTANCE:
@@ -267,7 +156,7 @@ def _of_newest(row: Ints, held: Ints, chosen: Places, facts: Ints) -> tuple[floa
             held[ops.FIELD_LAT, at],
             held[ops.FIELD_LON, at],
         ), depth
-    return float(held[_AGE, at]), depth
+    return float(held[AGE, at]), depth
 
 
 @njit(cache=True, nogil=True)
@@ -276,7 +165,7 @@ def _choose(held: Ints, seen: int, mask: int, chosen: Places) -> int:
     n = 0
     for at in range(seen):
         chosen[n] = at
-        n += held[_BIT, at] & mask != 0
+        n += held[BIT, at] & mask != 0
     return n
 
 
@@ -292,6 +181,27 @@ def _narrow(ages: Ints, chosen: Places, wider: int, window: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _over_tail_more(
+    row: Ints, facts: Ints, work: _Work, chosen: Places, generation: int
+) -> tuple[float, int]:
+    """``_over_tail`` for the operations that few rows ask for."""
+    held = work.held
+    op, window, number = row[0], row[2], row[7]
+    if op == ops.SAME_WEEKDAY:
+        return same_weekday(held[TIME], chosen, facts[ops.FACT_WEEKDAY]), window
+    if op == ops.MULTIPLES:
+        return multiples(held[MINOR], chosen, number), window
+    if op == ops.JUST_UNDER:
+        return just_under(held[ops.FIELD_AMOUNT], chosen, number), window
+    if op == ops.GONE:
+        return gone(row, held, chosen, facts[ops.FACT_TIME])
+    if op == ops.RECENT_MEDIAN:
+        value, enough = recent_median(held[ops.FIELD_AMOUNT], chosen, work.recent, number)
+        return value, (NEVER if enough else int(window))
+    return labelled_run(row, held, chosen, work.marks, generation)
+
+
+@njit(cache=True, nogil=True)
 def _over_tail(row: Ints, facts: Ints, work: _Work, n: int, generation: int) -> tuple[float, int]:
     """The value of one row of the program, and how far back in ms it had to look."""
     held, chosen = work.held, work.chosen[:n]
@@ -299,27 +209,27 @@ def _over_tail(row: Ints, facts: Ints, work: _Work, n: int, generation: int) -> 
     if op == ops.COUNT:
         return float(n), window
     missing = -1 if field == ops.FIELD_AMOUNT else 0
-    if (
-        op in (ops.SAME, ops.AT_MOST_OWN, ops.OLDEST_SAME_AGE, ops.LAST_DIFFERS, ops.DISTANCE)
-        and facts[field] == missing
-    ):
-        return math.nan, _NEVER
+    if op in _COMPARING and facts[field] == missing:
+        return math.nan, NEVER
     if op in (ops.NEWEST_AGE, ops.LAST_DIFFERS, ops.DISTANCE, ops.PLACE_AGE):
         return _of_newest(row, held, chosen, facts)
     if op == ops.SPREAD:
-        return _spread(held[field], chosen, work.limits[2]), window
-    if op == ops.DISTINCT:
-        return _distinct(held[field], chosen, work.marks, generation), window
+        return spread(held[field], chosen, work.limits[2]), window
+    if op in (ops.DISTINCT, ops.DISTINCT_OTHER):
+        left_out = int(facts[field]) if op == ops.DISTINCT_OTHER else 0
+        return distinct(held[field], chosen, work.marks, generation, left_out), window
     if op == ops.NEAR_HOUR:
-        return _near_hour(held[_TIME], chosen, facts[ops.FACT_HOUR]), window
+        return near_hour(held[TIME], chosen, facts[ops.FACT_HOUR]), window
     if op in (ops.OLDEST_AGE, ops.OLDEST_SAME_AGE):
-        return _extreme_age(op, held[field], held[_AGE], chosen, facts[field]), window
+        return extreme_age(op, held[field], held[AGE], chosen, facts[field]), window
+    if op >= ops.SAME_WEEKDAY:
+        return _over_tail_more(row, facts, work, chosen, generation)
     compared = row[7] if op == ops.AT_MOST else facts[field]
-    return _counted(op, held[field], chosen, missing, compared), window
+    return counted(op, held[field], chosen, missing, compared), window
 
 
 @njit(cache=True, nogil=True)
-def _combine(op: int, left: float, right: float) -> float:
+def _combine(op: int, left: float, right: float, number: int) -> float:
     """Operations over earlier results; a missing input gives a missing result."""
     if op == ops.DIVIDE:
         return left / right if right != 0.0 else math.nan
@@ -329,6 +239,8 @@ def _combine(op: int, left: float, right: float) -> float:
         return math.nan if math.isnan(left) else (1.0 if left == 0.0 else 0.0)
     if op == ops.SECONDS:
         return left / 1000.0
+    if op == ops.SCALE:
+        return left * float(number)
     return left * _HOUR_MS / (right if right > _MINUTE_MS or math.isnan(right) else _MINUTE_MS)
 
 
@@ -353,7 +265,7 @@ def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generatio
                 n = _choose(work.held, seen, mask, work.chosen) if kinds & mask != 0 else 0
             if row[2] != window:
                 window = row[2]
-                n = _narrow(work.held[_AGE], work.chosen, n, window)
+                n = _narrow(work.held[AGE], work.chosen, n, window)
             generation += 1
             value, depth = _over_tail(row, facts, work, n, generation)
             values[at] = value
@@ -374,7 +286,7 @@ def _run_rest(facts: Ints, program: Program, work: _Work) -> None:
         else:
             left = row[5]
             right = row[6] if row[6] >= 0 else left
-            values[at] = _combine(row[0], values[left], values[right])
+            values[at] = _combine(row[0], values[left], values[right], row[7])
             doubts[at] = doubts[left] | doubts[right]
 
 
@@ -396,12 +308,13 @@ def evaluate(
         places *= 2
     rows = len(program.table)
     work = _Work(
-        np.empty((_HELD, longest), np.int64),
+        np.empty((HELD, longest), np.int64),
         np.empty(longest + 1, np.uint32),
         np.zeros(places, np.int64),
         np.empty(rows, np.float64),
         np.empty(rows, np.uint8),
         limits,
+        np.empty(ops.RECENT_MAX, np.int64),
     )
     generation = 0
     for item in range(len(batch.spans)):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from features.operations import FACTS, FIELDS, OPERATIONS, SLOTS
-from risk.domain.kinds import ATTEMPTS, RECORD_KIND_CODE
+from features.operations import FACTS, FIELDS, OPERATIONS, RECENT_MAX, SLOTS
+from risk.domain.kinds import ATTEMPTS, FRAUD_LABELS, RECORD_KIND_CODE
 from risk.domain.limits import HORIZON_MS
 
 _MINUTE_MS: Final = 60_000
@@ -23,7 +23,9 @@ WINDOWS_MS: Final = {
     "30d": HORIZON_MS,
 }
 UNITS_MS: Final = {"s": 1000, "m": _MINUTE_MS, "h": 60 * _MINUTE_MS, "d": _DAY_MS}
-INPUTS: Final = {"fact": 0, "divide": 2, "subtract": 2, "is_zero": 1, "seconds": 1, "per_hour": 2}
+INPUTS: Final = {
+    "fact": 0, "divide": 2, "subtract": 2, "is_zero": 1, "seconds": 1, "per_hour": 2, "scale": 1,
+}  # fmt: skip
 _OWN_ROLE: Final = {"merchant": "counterparty", "beneficiary": "counterparty"}
 SPENDING: Final = ("payment", "transfer", "withdrawal")  # attempts that take money out
 
@@ -76,6 +78,10 @@ class Step:
             raise ValueError(f"{self.operation} needs the past of an entity, or must not have it")
         if self.operation == "distinct" and self.field == "amount":
             raise ValueError("distinct amounts are not kept")
+        if self.operation == "recent_median" and not 0 < self.number <= RECENT_MAX:
+            raise ValueError(f"a recent median is of 1 to {RECENT_MAX} amounts")
+        if self.operation in ("multiples", "just_under", "scale") and self.number <= 0:
+            raise ValueError(f"{self.operation} needs a number above 0")
         if self.past is not None:
             if self.past.entity not in SLOTS:
                 raise ValueError(f"no log of {self.past.entity!r} exists")
@@ -91,6 +97,8 @@ class Step:
         words: list[str] = [step.text() for step in self.inputs]
         if self.operation == "fact":
             words.append(f"{self.field}, missing {self.number}")
+        elif self.operation == "scale":
+            words.append(str(self.number))
         elif self.past is not None:
             what = [self.field] if self.field else []
             what += [str(self.number)] if self.number else []
@@ -215,3 +223,67 @@ def seconds(of: Step) -> Step:
 def per_hour(of: Step, age_ms: Step) -> Step:
     """``of`` divided by ``age_ms`` in hours; less than one minute counts as one minute."""
     return Step("per_hour", inputs=(of, age_ms))
+
+
+def scale(of: Step, number: int) -> Step:
+    """``of`` times ``number``."""
+    return Step("scale", number=number, inputs=(of,))
+
+
+def distinct_other(past: Past, field: str) -> Step:
+    """How many different known values of ``field`` other than the event's own.
+
+    Missing where the event has none.
+    """
+    return Step("distinct_other", past, field)
+
+
+def same_weekday(past: Past) -> Step:
+    """How many records fall on the event's day of the week (UTC)."""
+    return Step("same_weekday", past)
+
+
+def multiples(past: Past, number: int) -> Step:
+    """How many amounts above 0, in their own currency, are a multiple of ``number``."""
+    return Step("multiples", past, number=number)
+
+
+def just_under(past: Past, threshold_minor: int) -> Step:
+    """How many known amounts are below ``threshold_minor``, by a tenth of it at most."""
+    return Step("just_under", past, "amount", threshold_minor)
+
+
+def recent_median(past: Past, size: int) -> Step:
+    """Median of the ``size`` known amounts that came last (by sequence), or of all if fewer.
+
+    Exact within any tail that still holds so many.
+    """
+    return Step("recent_median", past, "amount", size)
+
+
+def labelled_run(entity: str, window: str = "30d") -> Step:
+    """Attempts in a row whose account was labelled as fraud afterwards, the newest such row.
+
+    Records of labels name no payment, so an account stands for it. Attempts after the run
+    that have no label yet do not end it.
+    """
+    return _run("run_length", entity, window)
+
+
+def labelled_run_age(entity: str, window: str = "30d") -> Step:
+    """Milliseconds since the first attempt of that row; missing where there is none."""
+    return _run("run_age", entity, window)
+
+
+def _run(operation: str, entity: str, window: str) -> Step:
+    labels = Past(entity, window, FRAUD_LABELS)
+    past = Past(entity, window, (*ATTEMPTS, *FRAUD_LABELS))
+    return Step(operation, past, "account", labels.mask)
+
+
+def gone(entity: str, window: str, into: tuple[str, ...], out: tuple[str, ...]) -> Step:
+    """What went ``out`` in the hour after the newest record of ``into``, over its amount.
+
+    Missing without such a record in the window, or where its amount is 0 or unknown.
+    """
+    return Step("gone", Past(entity, window, (*into, *out)), number=Past(entity, window, into).mask)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features import kernel
 from features.catalogue import FEATURE_NAMES
-from features.operations import FACTS, SLOTS
+from features.operations import FACTS, REPORTING_MINOR, ROUND_MINOR, SLOTS
 from features.program import catalogue_program
 from features.records import (
     AMOUNT_UNKNOWN,
@@ -28,6 +28,7 @@ from risk.domain.times import to_ms
 
 _HOUR_MS: Final = 60 * 60 * 1000
 _DAY_MS: Final = 24 * _HOUR_MS
+_UNDER_REPORTING_MINOR: Final = REPORTING_MINOR - REPORTING_MINOR // 10
 _THURSDAY: Final = 3  # 1970-01-01
 _NO_TAILS: Final = [-1, -1, 0] * len(SLOTS)
 
@@ -108,6 +109,11 @@ def fact_row(payment: Payment, of: Facts) -> tuple[int, ...]:
         int(payment.device is None),
         int(payment.ip is None),
         int(payment.card is None),
+        _differ(payment.card_country, payment.ip_country),
+        int(payment.amount_minor > 0 and payment.amount_minor % ROUND_MINOR == 0),
+        -1
+        if of.amount_base == AMOUNT_UNKNOWN
+        else int(_UNDER_REPORTING_MINOR <= of.amount_base < REPORTING_MINOR),
     )
 
 
