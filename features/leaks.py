@@ -132,9 +132,7 @@ class Leaks:
         if not batch.ready:
             return
         places = self._rebuilder.arena.places
-        times = [
-            (one.told.facts.time_ms, _out_ms(one), SKEW_MS_MAX, HORIZON_MS) for one in batch.ready
-        ]
+        times = [(one.told.time_ms, _out_ms(one), SKEW_MS_MAX, HORIZON_MS) for one in batch.ready]
         late = np.empty(len(batch.ready), np.int64)
         words = self._rebuilder.arena.words
         first_late(words, places.arrived_ms, batch.spans, np.array(times, np.int64), late)

@@ -71,7 +71,6 @@ class Facts(NamedTuple):
 def facts(event: Event, kind: str, amount_base: int | None) -> Facts:
     """The integers of ``event``; ``amount_base`` is None where no exchange rate is known."""
     tenant = event.tenant
-    time_ms = event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms
     hashes = (
         _hash(tenant, "account", event.account),
         _hash(tenant, "card", event.card),
@@ -79,29 +78,37 @@ def facts(event: Event, kind: str, amount_base: int | None) -> Facts:
         _hash(tenant, "ip", event.ip),
         _hash(tenant, "counterparty", event.merchant or event.beneficiary),
     )
-    code, identity = RECORD_KIND_CODE[kind], record_id(tenant, event.id, kind)
+    own = own_facts(event, kind, amount_base)
+    return Facts(*own, hashes, record_id(tenant, event.id, kind))
+
+
+OwnFacts = tuple[int, int, int, int, int, int, int, int, int, int, int]
+"""The fields of ``Facts`` before its hashes."""
+
+
+def own_facts(event: Event, kind: str, amount_base: int | None) -> OwnFacts:
+    """What ``facts`` takes from the event itself, without its entities and its id."""
+    code = RECORD_KIND_CODE[kind]
     if not isinstance(event, Payment | Refund):
-        return Facts(time_ms, code, 0, 0, 0, 0, 0, 0, 0, 0, 0, hashes, identity)
+        time_ms = event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms
+        return (time_ms, code, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     base = AMOUNT_UNKNOWN if amount_base is None else min(amount_base, limits.AMOUNT_BASE_MAX)
     currency, amount_minor = CURRENCY_INDEX[event.currency], event.amount_minor
+    time_ms = event.occurred_at_ms
     if isinstance(event, Refund):
-        return Facts(
-            time_ms, code, 0, 0, currency, amount_minor, base, 0, 0, 0, 0, hashes, identity
-        )
-    return Facts(
-        time_ms=time_ms,
-        kind=code,
-        channel=CHANNEL_INDEX.get(event.channel or "", 0),
-        flags=_flags(event),
-        currency=currency,
-        amount_minor=amount_minor,
-        amount_base=base,
-        country=COUNTRY_INDEX.get(event.country or "", 0),
-        mcc=int(event.mcc or 0),
-        lat=_angle(event.lat, 90.0),
-        lon=_angle(event.lon, 180.0),
-        hashes=hashes,
-        record_id=identity,
+        return (time_ms, code, 0, 0, currency, amount_minor, base, 0, 0, 0, 0)
+    return (
+        time_ms,
+        code,
+        CHANNEL_INDEX.get(event.channel or "", 0),
+        _flags(event),
+        currency,
+        amount_minor,
+        base,
+        COUNTRY_INDEX.get(event.country or "", 0),
+        int(event.mcc or 0),
+        _angle(event.lat, 90.0),
+        _angle(event.lon, 180.0),
     )
 
 

@@ -6,6 +6,7 @@ Places may come in any order. A log takes the room it needs, doubling; what lies
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,8 @@ from features.proof.arena_kernel import (
     put,
     see,
 )  # fmt: skip
-from features.records import RECORD_WORDS
+from features.records import RECORD_WORDS, ROLE_OF_KIND, ROLES
+from risk.domain.ids import hash20
 
 LogName = tuple[str, str, str]
 """Tenant, kind, identifier."""
@@ -32,7 +34,7 @@ _LOGS: Final = 1 << 12
 
 
 class Arena:
-    """The arrays, which grow, and the names of the logs."""
+    """The arrays, which grow, the names of the logs, and the hashes of their entities."""
 
     def __init__(self, cut_ms: int | None, *, clocked: bool = True) -> None:
         self._whole = cut_ms is None
@@ -47,17 +49,28 @@ class Arena:
         )
         self.logs = _new_logs(_LOGS)
         self._rooms = Rooms(np.full(CLASSES, -1, np.int64), np.zeros(1, np.int64))
-        self._numbers: dict[LogName, int] = {}
+        self.hashes = np.zeros(_LOGS, np.int64)
+        self._numbers: dict[str, dict[tuple[str, str], int]] = {}
         self._names: list[LogName] = []
 
-    def number(self, name: LogName) -> int:
-        """The number of a log, a new one for a new log."""
-        found = self._numbers.get(name)
-        if found is None:
-            found = self._numbers[name] = len(self._names)
-            self._names.append(name)
-            if found >= len(self.logs.start):
-                self.logs = _grown_logs(self.logs)
+    def numbers(self, tenant: str, names: Sequence[tuple[str, str]]) -> list[int]:
+        """The numbers of logs by kind and identifier, new ones for new logs."""
+        held = self._numbers.get(tenant)
+        if held is None:
+            held = self._numbers[tenant] = {}
+        try:
+            return [held[name] for name in names]
+        except KeyError:
+            return [held[name] if name in held else self._new(tenant, name) for name in names]
+
+    def _new(self, tenant: str, name: tuple[str, str]) -> int:
+        kind, identifier = name
+        found = self._numbers[tenant][name] = len(self._names)
+        self._names.append((tenant, kind, identifier))
+        if found >= len(self.logs.start):
+            self.logs = _grown_logs(self.logs)
+            self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)))
+        self.hashes[found] = hash20(tenant, ROLES[ROLE_OF_KIND[kind]], identifier)
         return found
 
     def name(self, number: int) -> LogName:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from features.log_digest import LogDigest, LogName
 from features.logs import Log
 from features.proof.history import Extent, HistoryRecord
-from features.proof.told import Damaged, ToBase, read_told
+from features.proof.told import Damaged, ToBase, check_sequences, read_told
 from features.truth import Place, Standing
 
 
@@ -42,6 +42,8 @@ class HeldLogs:
     def _put(self, record: HistoryRecord) -> None:
         try:
             told = read_told(record, self._to_base)
+            if told is not None:
+                check_sequences(told)
         except Damaged as error:
             self.damaged.append(f"{record.topic}:{record.partition}@{record.offset}: {error}")
             return

@@ -17,10 +17,11 @@ from features.proof import causes
 from features.proof.arena import Arena
 from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
 from features.proof.causes import Gap
+from features.proof.columns import Columns, columns_of, impossible, packed
 from features.proof.history import Extent, HistoryRecord
 from features.proof.origin import Origin, pack_origin, unpack_origin
-from features.proof.told import Damaged, ToBase, Told, read_told
-from features.records import RECORD_WORDS
+from features.proof.told import Damaged, ToBase, Told, check_sequences, read_told
+from features.records import Facts
 from features.truth import Standing, TruthTopic
 from features.vectors import fact_row
 from risk.domain.decision import Decision, Evidence
@@ -47,21 +48,22 @@ class Asked(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A decision whose vector is to be made again. ``logs`` are the numbers of its logs."""
+    """A decision whose vector is to be made again.
+
+    ``places`` are rows of ``Asked``; ``hashes`` those of its entities, by role.
+    """
 
     told: Told
     decision: Decision
-    logs: list[int]
+    places: Ints
+    hashes: tuple[int, int, int, int, int]
     published_ms: int
     origin: int
 
     @property
     def asked(self) -> list[Asked]:
         """Its places, as numbers."""
-        return [
-            Asked(log, at.tail_from, at.sequence, at.base, SLOTS[at.kind], at.incarnation)
-            for log, at in zip(self.logs, self.told.positions, strict=True)
-        ]
+        return [Asked(*row) for row in self.places.tolist()]
 
     @property
     def place(self) -> Origin:
@@ -88,6 +90,12 @@ class Batch:
     spans: Ints
     outside: frozenset[int]
     unprovable: list[tuple[Item, str, Gap | None]]
+
+
+class _Met(NamedTuple):
+    record: HistoryRecord
+    told: Told
+    stands: bool
 
 
 class Trouble(NamedTuple):
@@ -149,7 +157,7 @@ class Rebuilder:
             yield self._take(part)
 
     def _take(self, chunk: Sequence[HistoryRecord]) -> Batch:
-        told: list[tuple[HistoryRecord, Told, bool]] = []
+        met: list[_Met] = []
         for record in chunk:
             stands = self._admits(record)
             if stands is None:
@@ -162,8 +170,8 @@ class Rebuilder:
             if found is None:
                 self.tally.fallbacks += 1
             else:
-                told.append((record, found, stands))
-        return self._resolve(self._waiting + self._place(told), ended=False)
+                met.append(_Met(record, found, stands))
+        return self._resolve(self._waiting + self._place(met), ended=False)
 
     def extend(self, extent: Extent) -> None:
         """History has grown: the same partitions, to be read on from where they ended."""
@@ -212,35 +220,64 @@ class Rebuilder:
         self.tally.void += not stands
         return stands
 
-    def _place(self, told: list[tuple[HistoryRecord, Told, bool]]) -> list[Item]:
+    def _place(self, met: list[_Met]) -> list[Item]:
         """Put records into the arena; the decisions among them that are wanted."""
-        number = self.arena.number
+        met, of = self._possible(met)
+        if not met:
+            return []
+        numbers = self.arena.numbers
+        logs = np.array(
+            [number for _, told, _ in met for number in numbers(told.event.tenant, told.names)],
+            np.int64,
+        )
+        words, hashes = packed(of, logs, self.arena.hashes)
+        origins = [pack_origin(record) for record, _, _ in met]
+        told_ms = [
+            (_state(one), origin, one.told.arrived_at_ms)
+            for one, origin in zip(met, origins, strict=True)
+        ]
+        rows = np.empty((len(logs), 5), np.int64)
+        rows[:, 0], rows[:, 1] = logs, of.at[:, 2]
+        rows[:, 2:] = np.repeat(np.array(told_ms, np.int64), of.counts, axis=0)
+        self._put(words, rows)
+        incarnation, base, sequence, tail_from = of.at.T
+        asked = np.column_stack((logs, tail_from, sequence, base, of.slots, incarnation))
+        ends = np.cumsum(of.counts).tolist()
+        roles = hashes.tolist()
         items: list[Item] = []
-        words: list[bytes] = []
-        entries: list[tuple[int, int, int, int, int]] = []
-        for record, one, stands in told:
-            tenant, origin, arrived_ms = one.event.tenant, pack_origin(record), one.arrived_at_ms
-            state = TOLD_VOID if not stands else UNRATED if one.unrated else KNOWN
-            logs = [number((tenant, at.kind, at.identifier)) for at in one.positions]
-            words += one.records
-            entries += [
-                (log, at.sequence, state, origin, arrived_ms)
-                for log, at in zip(logs, one.positions, strict=True)
-            ]
-            if stands and one.decision is not None:
-                item = Item(one, one.decision, logs, record.timestamp_ms, origin)
-                items += [item] if self._wanted(item) else []
-        if entries:
-            self._put(words, entries)
+        for place, (record, told, stands) in enumerate(met):
+            if stands and told.decision is not None:
+                places = asked[ends[place] - len(told.positions) : ends[place]]
+                item = Item(
+                    told, told.decision, places, tuple(roles[place]), record.timestamp_ms,
+                    origins[place],
+                )  # fmt: skip
+                if self._wanted(item):
+                    items.append(item)
         return items
 
-    def _put(self, words: list[bytes], entries: list[tuple[int, int, int, int, int]]) -> None:
-        rows = np.array(entries, np.int64)
-        left = np.frombuffer(b"".join(words), dtype="<u4").reshape(-1, RECORD_WORDS)
-        results = self.arena.put(left, rows)
+    def _possible(self, met: list[_Met]) -> tuple[list[_Met], Columns]:
+        """Those of ``met`` whose places are possible, with their columns."""
+        try:
+            of = columns_of([one.told for one in met])
+            if not impossible(of).any():
+                return met, of
+        except OverflowError:
+            pass  # a number that fits no log; it is named below
+        left = []
+        for one in met:
+            try:
+                check_sequences(one.told)
+                left.append(one)
+            except Damaged as error:
+                self._trouble(one.record, str(error))
+        return left, columns_of([one.told for one in left])
+
+    def _put(self, words: NDArray[np.uint32], rows: Ints) -> None:
+        results = self.arena.put(words, rows)
         self.tally.repeated += int(np.count_nonzero(results == REPEATED))
         for at in np.flatnonzero(results == CONFLICT):
-            log, sequence, _, origin, _ = entries[at]
+            log, sequence, _, origin, _ = rows[at].tolist()
             held = unpack_origin(int(self.arena.places.origin[self.arena.at(log, sequence)]))
             reason = (
                 f"sequence {sequence} of its log {self.arena.name(log)} is told otherwise"
@@ -253,7 +290,7 @@ class Rebuilder:
         waited = bool(self._waiting)
         self._waiting = []
         asked = _asked(items)
-        owner = np.repeat(np.arange(len(items)), [len(item.logs) for item in items])
+        owner = np.repeat(np.arange(len(items)), [len(item.places) for item in items])
         seen = self.arena.see(asked)
         spans = np.full((len(items), len(SLOTS), 3), (-1, -1, 0), np.int64)
         spans[owner, asked[:, 4], 0] = seen[:, 0]
@@ -339,7 +376,7 @@ class Rebuilder:
         cut_ms = self.extent.cut_ms
         if cut_ms is None or not self.extent.clocked:
             return False
-        return item.told.facts.time_ms - HORIZON_MS >= cut_ms + FUTURE_MS_MAX
+        return item.told.time_ms - HORIZON_MS >= cut_ms + FUTURE_MS_MAX
 
     def _gap(self, asked: list[int], sequence: int) -> Gap:
         _, kind, identifier = self.arena.name(asked[0])
@@ -356,14 +393,16 @@ _PAUSE_MS: Final = LOG_TTL_S * 1000 // 2
 
 def _asked(items: Sequence[Item]) -> Ints:
     """The places of all items, rows of ``Asked``."""
-    slots = SLOTS
-    flat = [
-        number
-        for item in items
-        for log, at in zip(item.logs, item.told.positions, strict=True)
-        for number in (log, at.tail_from, at.sequence, at.base, slots[at.kind], at.incarnation)
-    ]
-    return np.array(flat, np.int64).reshape(-1, len(Asked._fields))
+    if not items:
+        return np.empty((0, len(Asked._fields)), np.int64)
+    return np.concatenate([item.places for item in items])
+
+
+def _state(one: _Met) -> int:
+    """What the arena is told of a record."""
+    if not one.stands:
+        return TOLD_VOID
+    return UNRATED if one.told.unrated else KNOWN
 
 
 def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[HistoryRecord]]:
@@ -379,4 +418,4 @@ def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[History
 def _row(item: Item) -> tuple[int, ...]:
     event = item.told.event
     assert isinstance(event, Payment)  # told.py has refused any other
-    return fact_row(event, item.told.facts)
+    return fact_row(event, Facts(*item.told.own, item.hashes, 0))
