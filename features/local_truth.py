@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from features.truth import TRUTH_TOPICS, Place, TruthRecord, TruthTopic
 from risk.domain.observation import Delivery, Publication
@@ -33,7 +33,7 @@ class LocalTruth:
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         """See ``Truth``."""
         for record in list(self.partitions[Place(topic, partition)]):
             if from_offset <= record.offset < to_offset:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +49,8 @@ __all__ = [
 LOCK_MS: Final = 10_000
 WAIT_S: Final = 0.05
 CHUNK: Final = 200
+SLICE: Final = 20  # records of one partition before another has its turn
+READ_MAX: Final = 2000  # records read before progress is written down, whatever they tell
 Joined = tuple[int, dict[str, Script]]
 Progress = Callable[[int], None]
 """Called with how many more records were read."""
@@ -79,6 +81,34 @@ class _Turn:
     report: Recovered
     whole: bool = False
     told: Progress | None = None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far one partition was read: ``offset`` is the last one, its end is the marker."""
+
+    place: Place
+    records: AsyncIterator[TruthRecord]
+    standing: Standing
+    offset: int
+    marker: int
+    begun: int | None = None
+    over: bool = False
+
+    async def next(self) -> TruthRecord | None:
+        """The next record; None at the end."""
+        record = await anext(self.records, None)
+        if record is None:
+            self.offset, self.over = self.marker - 1, True
+        else:
+            self.offset = record.offset
+            self.begun = record.offset if self.begun is None else self.begun
+        return record
+
+    def done(self) -> float:
+        """The share that was read, in offsets."""
+        begun = self.begun
+        return 0.0 if begun is None else (self.offset - begun) / max(1, self.marker - begun)
 
 
 class Recovery:
@@ -218,37 +248,51 @@ class Recovery:
         return epoch, scripts
 
     async def _restore(self, turn: _Turn, markers: dict[Place, int]) -> None:
-        """Bring back everything that stands between the watermarks and the markers."""
+        """Bring back everything that stands between the watermarks and the markers.
+
+        Partitions are read side by side, so that the sequences of a log come nearly in order
+        and its rollup has few gaps on the way.
+        """
         watermarks, rebuilding = await self._watermarks()
         turn.report.resumed = rebuilding
         if turn.whole and not rebuilding:
             watermarks, rebuilding = {}, True
             await self._note(turn, dict.fromkeys(markers, (-1, 0)))
-        for place, marker in markers.items():
-            offset, epoch = watermarks.get(place, (-1, None))
-            standing = Standing(epoch)
-            findings: list[Found] = []
-            read = 0
-            async for record in self._truth.read(*place, offset + 1, marker):
-                found = self._find(turn.report, place, record, standing)
-                read += 1
-                if found is not None:
-                    findings.append(found)
-                if len(findings) >= CHUNK:
-                    await self._write(turn, findings)
-                    findings = []
-                    if rebuilding:
-                        await self._note(turn, {place: (record.offset, standing.epoch)})
-                    read = self._tell(turn, read)
-            await self._write(turn, findings)
-            self._tell(turn, read)
-            if rebuilding:
-                await self._note(turn, {place: (marker - 1, standing.epoch)})
+        async with contextlib.AsyncExitStack() as stack:
+            readings = []
+            for place, marker in markers.items():
+                offset, epoch = watermarks.get(place, (-1, None))
+                records = await stack.enter_async_context(
+                    contextlib.aclosing(self._truth.read(*place, offset + 1, marker))
+                )
+                readings.append(_Reading(place, records, Standing(epoch), offset, marker))
+            while left := [one for one in readings if not one.over]:
+                await self._restore_some(turn, left, rebuilding)
 
-    def _tell(self, turn: _Turn, read: int) -> int:
+    async def _restore_some(self, turn: _Turn, left: list[_Reading], rebuilding: bool) -> None:
+        """Take about a chunk of findings, from those partitions that are behind, and write it."""
+        findings: list[Found] = []
+        met: dict[Place, _Reading] = {}
+        read = 0
+        while len(findings) < CHUNK and read < READ_MAX:
+            behind = [one for one in left if not one.over]
+            if not behind:
+                break
+            reading = min(behind, key=_Reading.done)
+            met[reading.place] = reading
+            for _ in range(SLICE):
+                record = await reading.next()
+                if record is None:
+                    break
+                read += 1
+                found = self._find(turn.report, reading.place, record, reading.standing)
+                findings += [found] if found is not None else []
+        await self._write(turn, findings)
+        if rebuilding:
+            marks = {place: (one.offset, one.standing.epoch) for place, one in met.items()}
+            await self._note(turn, marks)
         if turn.told is not None:
             turn.told(read)
-        return 0
 
     async def _note(self, turn: _Turn, marks: dict[Place, tuple[int, int]]) -> None:
         """Write down how far a rebuild has come; opening the gate replaces every such mark."""

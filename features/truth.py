@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -46,7 +46,7 @@ class Truth(Protocol):
 
     def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         """Records from ``from_offset`` (or the first one kept) up to but without ``to_offset``."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -56,7 +56,7 @@ class KafkaTruth:
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         """Records from ``from_offset`` (or the first one kept) up to but without ``to_offset``."""
         place = self._kafka_place(Place(topic, partition))
         async with self._consumer() as consumer:

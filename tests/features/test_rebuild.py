@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
@@ -30,7 +30,7 @@ class BreakingTruth(LocalTruth):
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         async for record in super().read(topic, partition, from_offset, to_offset):
             if self.left is not None:
                 if self.left == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -359,7 +359,7 @@ class Hooked(LocalTruth):
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         await self._reach("read")
         async for record in super().read(topic, partition, from_offset, to_offset):
             yield record

@@ -8,7 +8,7 @@ can be kept, and gone on from in every possible way.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -216,7 +216,7 @@ class Raced(LocalTruth):
 
     async def read(
         self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
-    ) -> AsyncIterator[TruthRecord]:
+    ) -> AsyncGenerator[TruthRecord, None]:
         await self._reach("read")
         if not self._guards.restore_before_open:
             return
