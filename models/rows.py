@@ -1,0 +1,99 @@
+"""The rows of a training set as training and evaluation want them: samples, accounts, segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import FEATURE_NAMES
+from models.dataset import Samples
+from models.trainset import Trainset
+
+Words = NDArray[np.object_]
+NEW_ACCOUNT_DAYS: Final = 30
+# Upper ends of the amount bands, in base minor units.
+BANDS: Final = (
+    (1_000, "up to 10"),
+    (5_000, "10 to 50"),
+    (20_000, "50 to 200"),
+    (100_000, "200 to 1,000"),
+)
+_MOST: Final = "over 1,000"
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """``samples``, and beside each row its payment id, a number of its account, and segments.
+
+    ``segments`` has a word per row under channel, country, amount, mcc and account. ``told`` says
+    where the rows come from (the manifest's digest, range, certificate); ``until_ms`` is when
+    labels were looked at.
+    """
+
+    samples: Samples
+    payment_id: Words
+    account: NDArray[np.int64]
+    segments: Mapping[str, Words]
+    told: Mapping[str, Any]
+    until_ms: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def rows_of(of: Trainset) -> Rows:
+    """The rows of a set on disk, in their order."""
+    table = of.table(["payment_id", "tenant", "account", "channel", "country", "mcc"])
+    samples = of.samples()
+    names = zip(table["tenant"].to_pylist(), table["account"].to_pylist(), strict=True)
+    numbers: dict[tuple[str, str], int] = {}
+    account = [numbers.setdefault(name, len(numbers)) for name in names]
+    age = samples.matrix[:, FEATURE_NAMES.index("payment_account_age_days")]
+    manifest = of.manifest
+    return Rows(
+        samples=samples,
+        payment_id=np.array(table["payment_id"].to_pylist(), dtype=object),
+        account=np.array(account, dtype=np.int64),
+        segments={
+            **{name: _words(table[name].to_pylist()) for name in ("channel", "country", "mcc")},
+            "amount": amount_band(samples.amount_base),
+            "account": _age_words(age),
+        },
+        told={
+            "source": dict(manifest.source),
+            "sha256": manifest.file.sha256,
+            "from": manifest.from_,
+            "to": manifest.to,
+            "labels_as_of": manifest.labels_as_of,
+            "catalogue": manifest.catalogue,
+            "left_out": dict(manifest.left_out),
+            "certificate": manifest.certificate,
+        },
+        until_ms=of.labels_as_of_ms,
+    )
+
+
+def amount_band(amount_base: NDArray[np.int64]) -> Words:
+    """The band of each amount, in whole units of the base currency.
+
+    >>> amount_band(np.array([-1, 1_000, 1_001, 999_999])).tolist()
+    ['unknown', 'up to 10', '10 to 50', 'over 1,000']
+    """
+    ends = np.array([end for end, _ in BANDS])
+    words = np.array([*(word for _, word in BANDS), _MOST], dtype=object)
+    found = words[np.searchsorted(ends, amount_base, side="left")]
+    return np.asarray(np.where(amount_base < 0, UNKNOWN, found), dtype=object)
+
+
+def _age_words(age_days: NDArray[np.float64]) -> Words:
+    known = np.where(age_days < NEW_ACCOUNT_DAYS, "new", "old")
+    return np.asarray(np.where(np.isnan(age_days), UNKNOWN, known), dtype=object)
+
+
+def _words(values: list[str | None]) -> Words:
+    return np.array([UNKNOWN if value is None else value for value in values], dtype=object)
