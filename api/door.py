@@ -15,7 +15,7 @@ from api.coalescer import Coalescer
 from api.limits import RateLimit
 from api.runtime import Runtime
 from risk.domain.clock import Deadline
-from risk.domain.errors import DeadlineExceeded, InvalidEvent, PayloadMismatch, Unavailable
+from risk.domain.errors import DeadlineExceeded, PayloadMismatch, Unavailable
 from risk.domain.observation import Arrival
 from risk.domain.resolving import payment_wanted, with_entities
 from risk.engine import Verdict, within
@@ -67,16 +67,21 @@ class Door:
             raise PayloadMismatch(arrival.event.id)
         return verdict
 
-    async def remember(self, arrival: Arrival) -> None:
+    async def remember(self, arrival: Arrival) -> bool:
         """Append a remembered event and publish it on the ledger.
 
-        Raises PayloadMismatch; InvalidEvent for a label or outcome of an unknown payment;
-        Unavailable or DeadlineExceeded where the caller must retry.
+        False where it names only a payment that is not known: it is parked then, durably.
+        Raises PayloadMismatch; Unavailable or DeadlineExceeded where the caller must retry.
         """
         deadline = self._deadline()
-        arrival = await within(deadline, self._resolved(arrival))
-        if not await self._memories.submit(arrival, deadline):
+        resolved = await within(deadline, self._resolved(arrival))
+        if resolved is None:
+            wanted = payment_wanted(arrival.event) or ""
+            await within(deadline, self.runtime.park(arrival, wanted))
+            return False
+        if not await self._memories.submit(resolved, deadline):
             raise PayloadMismatch(arrival.event.id)
+        return True
 
     def refresh_keys(self) -> None:
         """Read the keys anew beside the requests, one reader at a time."""
@@ -90,8 +95,11 @@ class Door:
         if self._refresh is not None:
             await self._refresh
 
-    async def _resolved(self, arrival: Arrival) -> Arrival:
-        """``arrival`` with the entities of its payment, where it names none itself."""
+    async def _resolved(self, arrival: Arrival) -> Arrival | None:
+        """``arrival`` with the entities of its payment, where it names none itself.
+
+        None where no decision of that payment is published.
+        """
         event = arrival.event
         wanted = payment_wanted(event)
         if wanted is None:
@@ -99,12 +107,7 @@ class Door:
         body = await self.runtime.decision_of(event.tenant, wanted)
         found = with_entities(event, body) if body else None
         if found is None:
-            raise InvalidEvent(
-                "UNRESOLVED_PAYMENT",
-                "no decision of this payment is published; send it again later, "
-                "or name its account",
-                "/payment_id",
-            )
+            return None
         return replace(arrival, event=found.event, body=found.body, fingerprint=found.fingerprint)
 
     async def _read_keys(self) -> None:

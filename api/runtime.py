@@ -51,6 +51,10 @@ class Runtime(Protocol):
         """
         ...
 
+    async def park(self, arrival: Arrival, payment_id: str) -> None:
+        """Keep ``arrival`` until its payment is known. Raises Unavailable."""
+        ...
+
     async def parts(self) -> list[PartState]:
         """The state of memory, publisher and model, without waiting for long."""
         ...

@@ -31,7 +31,7 @@ from risk.domain.errors import Unavailable
 from risk.domain.event import AnyEvent, Payment, Refund
 from risk.domain.ids import digest
 from risk.domain.money import ExchangeRates
-from risk.domain.observation import Receipt
+from risk.domain.observation import Arrival, Receipt
 from risk.engine import Engine
 from risk.judgement import Constants, Judgement
 from risk.observability.metrics import Metrics
@@ -47,6 +47,7 @@ from risk.settings import Settings
 from risk.tables.load import RateTables, exchange_rates
 from streams import partitioner
 from streams.admin import ensure_topics
+from streams.parking import outgoing_parked, parked
 from streams.publish import KafkaPublisher
 from streams.topics import LIVE_WORLD, Topics, redis_prefix
 from streams.truth import KafkaTruth
@@ -65,6 +66,11 @@ class _Note(msgspec.Struct):
 def proof_note(settings: Settings) -> Path:
     """Where `weir prove` of this world writes what it found (``streams.prover.Note``)."""
     return settings.state / "parity" / f"{settings.world}.json"
+
+
+def archive_note(settings: Settings) -> Path:
+    """Where `weir archive run` of this world writes how far it is."""
+    return settings.state / "archive" / f"{settings.world}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,13 @@ class Runtime:
         # Other bytes, perhaps another tenant's: the topic is not the one that was written to.
         return body if body and digest(body) == found.digest else None
 
+    async def park(self, arrival: Arrival, payment_id: str) -> None:
+        """Keep ``arrival``, delivered, until its payment is known; a worker then remembers it."""
+        one = parked(arrival, payment_id, self.clock.now_ms())
+        partitions = self.publisher.partitions(self.topics.parked)
+        await self.publisher.deliver([outgoing_parked(one, self.topics, partitions)])
+        self.metrics.count("weir_parked_events_total", door=arrival.door)
+
     async def parts(self) -> list[PartState]:
         """The state of Kafka, Redis and the model."""
         scorer = self.follower.scorer
@@ -107,16 +120,21 @@ class Runtime:
         kafka = PartState("kafka", "ready")
         if not await self.publisher.answers(PART_ANSWERS_WITHIN_S):
             kafka = PartState("kafka", "down", "no broker answers in time")
-        return [kafka, await self._memory_part(), model, *self._proof_part()]
+        return [kafka, await self._memory_part(), model, *self._proof_parts()]
 
-    def _proof_part(self) -> list[PartState]:
-        """What `weir prove` on this machine found, only where it is bad."""
-        try:
-            note = proof_note(self.settings).read_bytes()
-            problem = msgspec.json.decode(note, type=_Note).problem
-        except (OSError, msgspec.DecodeError):
-            return []
-        return [PartState("parity", "degraded", problem)] if problem else []
+    def _proof_parts(self) -> list[PartState]:
+        """What `weir prove` and `weir archive run` on this machine wrote down, where they did."""
+        notes = {"parity": proof_note(self.settings), "archive": archive_note(self.settings)}
+        found = []
+        for part, path in notes.items():
+            try:
+                problem = msgspec.json.decode(path.read_bytes(), type=_Note).problem
+            except (OSError, msgspec.DecodeError):
+                continue
+            found.append(
+                PartState(part, "degraded", problem) if problem else PartState(part, "ready")
+            )
+        return found
 
     async def _memory_part(self) -> PartState:
         try:

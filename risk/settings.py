@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         default=0, description="Worker metrics on loopback; 0 is a free port."
     )
+    parked_days: float = Field(
+        default=7.0,
+        gt=0,
+        le=180,
+        description="How long a label or an outcome waits for its payment to be known.",
+    )
     http_deadline_ms: int = Field(default=limits.HTTP_DEADLINE_MS, gt=0)
     event_deadline_ms: int = Field(default=limits.EVENT_DEADLINE_MS, gt=0)
     batch_payments_max: int = Field(

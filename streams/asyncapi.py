@@ -9,6 +9,7 @@ import msgspec
 
 from risk.contracts import components
 from streams.dead_letters import DeadLetter
+from streams.parking import ParkedEvent
 from streams.topics import (
     LIVE_WORLD,
     RETENTION_BYTES_PER_PARTITION,
@@ -51,6 +52,10 @@ _MESSAGES: Final[dict[str, tuple[str, str, str]]] = {
         "DeadLetter", "topic:partition:offset",
         "What is said about a record that was refused: its place and digest, never its content.",
     ),
+    "parked_event": (
+        "ParkedEvent", "tenant:event key:digest",
+        "A label or an outcome whose payment is not known yet. Without a value: it waits no more.",
+    ),
     "late_event": (
         "Event", "tenant:account", "An event that came more than 24 h after it happened.",
     ),
@@ -63,6 +68,7 @@ _CHANNELS: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
     "ledger": (("ledger_record",), "send", "What Weir remembered."),
     "dead_letters": (("dead_letter",), "send", "What Weir refused."),
     "late": (("late_event",), "send", "What came too late."),
+    "parked": (("parked_event",), "send", "What waits for its payment."),
     "alerts": ((), "send", "Suspicious activity; kept for the alerts."),
     "control": ((), "receive", "Immutable versions by address; kept for books, lists and tables."),
 }
@@ -72,7 +78,9 @@ _WITH_EPOCH: Final = frozenset(("decision", "ledger_record"))
 def document(version: str) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the live world; other worlds have the world in each name."""
     roots, definitions = components(_REF)
-    (_,), letters = msgspec.json.schema_components([DeadLetter], ref_template=f"{_REF}{{name}}")
+    _, letters = msgspec.json.schema_components(
+        [DeadLetter, ParkedEvent], ref_template=f"{_REF}{{name}}"
+    )
     schemas = {**definitions, **letters, "Event": roots["Event"]}
     topics = Topics(LIVE_WORLD)
     made = {topic.name: topic for topic in topics.all()}

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from risk.domain.clock import Clock
 from risk.domain.errors import InvalidEvent
+from risk.domain.ids import digest
 from risk.domain.kinds import event_key
 from risk.domain.limits import BATCH_PAYMENTS_MAX
 from risk.domain.observation import Arrival
@@ -29,6 +30,7 @@ from streams.dead_letters import (
     refused,
 )
 from streams.intake import Intake, Late
+from streams.parking import outgoing_parked, parked
 from streams.partitioner import partition_of
 from streams.publish import Outgoing
 from streams.resolve import Resolver
@@ -111,15 +113,10 @@ class StreamDoor:
             await asyncio.sleep(pause_s)
             found, unresolved = await self._resolved(batch, unresolved)
             await self._walk_runs(batch, found)
-        await self._set_aside(
-            [
-                named(
-                    self._letter(item, "UNRESOLVED_PAYMENT"),
-                    payment_wanted(item.arrival.event) or "",
-                )
-                for item in unresolved
-            ]
-        )
+        if unresolved:
+            await self._walker.patiently(
+                lambda _deadline: self._aside.park(unresolved, self._clock.now_ms())
+            )
 
     async def _resolved(self, batch: Batch, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         """Those that have their entities, in order, and those whose payment is not known."""
@@ -182,6 +179,22 @@ class Aside:
             self._metrics.count("weir_dead_letters_total", error=letter.code)
         if late:
             self._metrics.count("weir_late_total", len(late))
+
+    async def park(self, items: Sequence[Item], now_ms: int) -> None:
+        """Keep events whose payment is not known (``streams.parking_lot`` retries them).
+
+        Raises Unavailable; a retry parks them once more, under the same keys.
+        """
+        partitions = self._publisher.partitions(self._topics.parked)
+        outgoing = []
+        for item in items:
+            record, wanted = item.record, payment_wanted(item.arrival.event)
+            source = f"{record.topic}:{record.partition}:{record.offset}"
+            of = digest(record.value or b"")
+            one = parked(item.arrival, wanted or "", now_ms, source, of)
+            outgoing.append(outgoing_parked(one, self._topics, partitions))
+        await self._publisher.deliver(outgoing)
+        self._metrics.count("weir_parked_events_total", len(items), door="stream")
 
     def _late(self, record: Record) -> Outgoing:
         """The record as it came: it can be played into a world of its own."""

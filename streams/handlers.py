@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from risk.domain.base_amount import amount_in_base
 from risk.domain.clock import Clock
@@ -15,6 +15,7 @@ from streams.door import Aside, Delivering, StreamDoor
 from streams.intake import Intake
 from streams.junction import Junction
 from streams.own_decisions import DecisionsDoor
+from streams.parking_lot import Archived, Doors, ParkingLot
 from streams.resolve import Decided, Published, Resolver
 from streams.topics import Topics
 from streams.watchdog import Watchdog
@@ -62,7 +63,28 @@ def build_handlers(
     junction = Junction(parts.engine, batched)
     walker = Walker(junction, parts.clock, deadline_ms, jitter)
     aside = Aside(parts.publisher, parts.topics, parts.metrics)
-    resolver = Resolver(parts.memory, parts.publisher, intake)
+    resolver = Resolver(parts.memory, parts.publisher)
     events = StreamDoor(intake, resolver, walker, aside, parts.clock, watchdog.touch)
     decisions = DecisionsDoor(intake, walker, aside, parts.clock, watchdog.touch)
     return {"events": events, "labels": events, "decisions": decisions}
+
+
+class LotSettings(NamedTuple):
+    """How long one retry may take, and how long an event waits for its payment."""
+
+    deadline_ms: int
+    window_ms: int
+    jitter: random.Random
+
+
+def build_parking(parts: Parts, archived: Archived, lot: LotSettings) -> ParkingLot:
+    """What retries events whose payment was not known when they came."""
+    walker = Walker(parts.engine, parts.clock, lot.deadline_ms, lot.jitter)
+    doors = Doors(
+        Resolver(parts.memory, parts.publisher),
+        walker,
+        Aside(parts.publisher, parts.topics, parts.metrics),
+        parts.publisher,
+        parts.topics,
+    )
+    return ParkingLot(doors, archived, parts.clock, parts.metrics, lot.window_ms)

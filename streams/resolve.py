@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from risk.domain.ids import digest
 from risk.domain.observation import Arrival, Receipt, Stored
 from risk.domain.resolving import with_entities
-from streams.intake import Intake
 
 
 class Decided(Protocol):
@@ -25,10 +26,9 @@ class Published(Protocol):
 class Resolver:
     """Gives labels and outcomes the entities of their payment."""
 
-    def __init__(self, decided: Decided, published: Published, intake: Intake) -> None:
+    def __init__(self, decided: Decided, published: Published) -> None:
         self._decided = decided
         self._published = published
-        self._intake = intake
 
     async def resolve(self, arrival: Arrival, payment_id: str) -> Arrival | None:
         """``arrival`` with the entities of its payment; None where no decision is known.
@@ -47,5 +47,11 @@ class Resolver:
             # Bytes of another decision: the topic was made anew under a Redis that was not.
             if body and digest(body) != stands.digest:
                 return None
-        resolved = with_entities(arrival.event, body) if body else None
-        return resolved and self._intake.arrival(resolved, arrival.arrived_at_ms)
+        return self.with_decision(arrival, body) if body else None
+
+    def with_decision(self, arrival: Arrival, body: bytes) -> Arrival | None:
+        """``arrival`` with the entities of the payment that the decision ``body`` is about."""
+        found = with_entities(arrival.event, body)
+        if found is None:
+            return None
+        return replace(arrival, event=found.event, body=found.body, fingerprint=found.fingerprint)

@@ -21,7 +21,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The eight topics of one world."""
+    """The nine topics of one world."""
 
     world: str
 
@@ -60,6 +60,10 @@ class Topics:
     def control(self) -> str:
         return self._name("control")
 
+    @property
+    def parked(self) -> str:
+        return self._name("parked")
+
     def all(self) -> tuple[Topic, ...]:
         """Every topic, to be created before the first event."""
         return (
@@ -71,6 +75,7 @@ class Topics:
             Topic(self.dead_letters, 2),
             Topic(self.late, 2),
             Topic(self.control, 1, compacted=True),
+            Topic(self.parked, 2, compacted=True),
         )
 
 

@@ -26,10 +26,10 @@ def register(app: FastAPI) -> None:
         event = arrival.event
         if is_scored(event):
             raise Problem("SCORED_TYPE", "send it to POST /v1/decisions", "/type")
-        await door.remember(arrival)
-        return Response(
-            json.dumps({"id": event.id, "type": event.kind}), 202, media_type="application/json"
-        )
+        answer: dict[str, str | bool] = {"id": event.id, "type": event.kind}
+        if not await door.remember(arrival):
+            answer["parked"] = True
+        return Response(json.dumps(answer), 202, media_type="application/json")
 
     app.router.add_api_route(
         "/v1/events",
@@ -41,7 +41,9 @@ def register(app: FastAPI) -> None:
         **described(
             "Remember an event",
             "Activity, outcomes and labels. 202 is answered when the event is published on the "
-            "ledger; sending it again changes nothing. After 503 send it again.",
+            "ledger; sending it again changes nothing. After 503 send it again. A label or an "
+            "outcome of a payment that is not known yet is kept until it is; the answer then has "
+            "`parked` true.",
             body="RememberedEvent",
             answers={202: "Accepted"},
             problems=(400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503),

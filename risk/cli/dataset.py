@@ -13,6 +13,36 @@ if TYPE_CHECKING:
     from risk.settings import Settings
 
 _DAY_MS = 24 * 60 * 60 * 1000
+_Out = Annotated[
+    Path, typer.Option("--out", help="Folder to make; it must not be there.", show_default=False)
+]
+_Name = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="An imported data set, a file of `weir simulate`, `simulated` or `handbook`.",
+    ),
+]
+_World = Annotated[
+    str | None, typer.Option("--world", help="What was really served in this world.")
+]
+_From = Annotated[
+    str | None,
+    typer.Option("--from", help="RFC 3339, inclusive; occurred_at, of a world decided_at."),
+]
+_To = Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive.")]
+_Delay = Annotated[
+    float, typer.Option(min=0.0, max=3650.0, help="Time after --to that labels get to arrive.")
+]
+_Archive = Annotated[
+    bool, typer.Option("--archive", help="With --world: read its archive, and no Kafka.")
+]
+_Seed = Annotated[int, typer.Option(min=0, help="Of `simulated` and `handbook`.")]
+_Days = Annotated[float | None, typer.Option(help="Of `simulated` and `handbook`.")]
+_Accounts = Annotated[int | None, typer.Option(min=1, help="Of `simulated` and `handbook`.")]
+_Start = Annotated[str | None, typer.Option(help="RFC 3339; of `simulated` and `handbook`.")]
+_Report = Annotated[Path | None, typer.Option("--report", help="Write the manifest too.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,41 +52,18 @@ def register(app: typer.Typer) -> None:
 
 def dataset(  # noqa: PLR0913  # every option is one
     *,
-    out: Annotated[
-        Path,
-        typer.Option("--out", help="Folder to make; it must not be there.", show_default=False),
-    ],
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME",
-            help="An imported data set, a file of `weir simulate`, `simulated` or `handbook`.",
-        ),
-    ] = None,
-    world: Annotated[
-        str | None, typer.Option("--world", help="What was really served in this world.")
-    ] = None,
-    begin: Annotated[
-        str | None,
-        typer.Option("--from", help="RFC 3339, inclusive; occurred_at, of a world decided_at."),
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive.")] = None,
-    label_delay_days: Annotated[
-        float, typer.Option(min=0.0, max=3650.0, help="Time after --to that labels get to arrive.")
-    ] = 10.0,
-    archive: Annotated[
-        bool, typer.Option("--archive", help="With --world: read its archive, and no Kafka.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of `simulated` and `handbook`.")] = 1,
-    days: Annotated[float | None, typer.Option(help="Of `simulated` and `handbook`.")] = None,
-    accounts: Annotated[
-        int | None, typer.Option(min=1, help="Of `simulated` and `handbook`.")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="RFC 3339; of `simulated` and `handbook`.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the manifest too.")] = None,
+    out: _Out,
+    name: _Name = None,
+    world: _World = None,
+    begin: _From = None,
+    end: _To = None,
+    label_delay_days: _Delay = 10.0,
+    archive: _Archive = False,
+    seed: _Seed = 1,
+    days: _Days = None,
+    accounts: _Accounts = None,
+    start: _Start = None,
+    report: _Report = None,
 ) -> None:
     """Make a training set: FOLDER/rows.parquet and FOLDER/manifest.json, whole or not at all.
 

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from risk.settings import Settings
+    import random
 
+    from risk.bootstrap import Runtime
+    from risk.settings import Settings
+    from streams.parking_lot import ParkingLot
+
+RETRY_EVERY_S = 1.0
 SLOT = r"^[a-z0-9-]{1,32}$"
 # Besides the event's own deadline: the last pause and the way back.
 IN_FLIGHT_SLACK_S = 10.0
@@ -93,9 +98,11 @@ async def _work(settings: Settings, stop: asyncio.Event, started: asyncio.Event)
 
     from risk import collector
     from risk.bootstrap import build_runtime
+    from risk.scheduler import Scheduler
     from streams.app import WorkerConfig, build_app, lag, quiet_faust, run_app
     from streams.handlers import build_handlers
     from streams.metrics import metrics_port
+    from streams.parking_reader import attending
     from streams.watchdog import Watchdog
 
     quiet_faust()
@@ -110,20 +117,39 @@ async def _work(settings: Settings, stop: asyncio.Event, started: asyncio.Event)
         jitter = random.Random(settings.worker_slot)  # noqa: S311
         handlers = build_handlers(runtime, watchdog, settings.event_deadline_ms, jitter)
         app = build_app(config, handlers, watchdog)
+        lot = _parking(runtime, settings, jitter)
 
         def on_ready(partitions: int) -> None:
             ready.parent.mkdir(parents=True, exist_ok=True)
             ready.write_text(f"{partitions}\n")
 
-        async with metrics_port(
-            runtime.metrics, settings.metrics_port, watchdog.problem
-        ) as address:
+        async with (
+            metrics_port(runtime.metrics, settings.metrics_port, watchdog.problem) as address,
+            attending(settings.kafka, runtime.topics, lot) as attendant,
+            Scheduler() as scheduler,
+        ):
+            scheduler.every(RETRY_EVERY_S, "retry what is parked", attendant.turn)
             _say(f"worker {settings.worker_slot} reads {runtime.topics.events}; {address}/metrics")
             started.set()
             try:
                 return await run_app(app, watchdog, stop, on_ready)
             finally:
                 ready.unlink(missing_ok=True)
+
+
+def _parking(runtime: Runtime, settings: Settings, jitter: random.Random) -> ParkingLot:
+    """What retries labels and outcomes whose payment was not known when they came."""
+    from streams.archive_find import REACH_MS, ArchivedDecisions
+    from streams.archive_store import archive_folder
+    from streams.handlers import LotSettings, build_parking
+
+    root = archive_folder(settings.state, settings.world)
+    # In a replayed world the archive is as old as its events.
+    archived = ArchivedDecisions(root, runtime.clock, REACH_MS if runtime.live else None)
+    window_ms = round(settings.parked_days * 24 * 60 * 60 * 1000)
+    return build_parking(
+        runtime, archived, LotSettings(settings.event_deadline_ms, window_ms, jitter)
+    )
 
 
 def _say(line: str) -> None:

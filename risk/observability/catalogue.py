@@ -21,6 +21,7 @@ CounterName = Literal[
     "weir_remembered_total",
     "weir_dead_letters_total",
     "weir_late_total",
+    "weir_parked_events_total",
     "weir_rule_errors_total",
     "weir_stale_epochs_total",
     "weir_stage_seconds_total",
@@ -33,15 +34,21 @@ CounterName = Literal[
     "weir_parity_unequal_total",
     "weir_parity_unprovable_total",
     "weir_parity_damaged_total",
+    "weir_archive_rows_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
     "weir_pending",
+    "weir_parked",
     "weir_model_loaded",
     "weir_ready",
     "weir_build_info",
     "weir_parity_waiting",
     "weir_parity_proven_seconds",
+    "weir_archive_lag",
+    "weir_archive_holes",
+    "weir_archive_damaged",
+    "weir_archive_written_seconds",
 ]
 HistogramName = Literal[
     "weir_decision_seconds",
@@ -84,6 +91,8 @@ def _gauge(meaning: str, **labels: tuple[str, ...]) -> MetricSpec:
     return MetricSpec("gauge", meaning, labels)
 
 
+ARCHIVED_TOPICS: Final = ("decisions", "ledger", "labels", "events")
+
 METRICS: Final[dict[str, MetricSpec]] = {
     "weir_decisions_total": _counter("Decisions given.", door=DOORS, outcome=OUTCOMES),
     "weir_decisions_repeated_total": _counter(
@@ -104,6 +113,9 @@ METRICS: Final[dict[str, MetricSpec]] = {
         error=(*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR"),
     ),
     "weir_late_total": _counter("Events sent to the late topic."),
+    "weir_parked_events_total": _counter(
+        "Labels and outcomes that came before their payment's decision, and wait.", door=DOORS
+    ),
     "weir_rule_errors_total": _counter("Rules that failed; an allow became a review."),
     "weir_stage_seconds_total": _counter(
         "Time in each step of the engine's walk, waiting included.", stage=STAGES
@@ -139,7 +151,17 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_parity_proven_seconds": _gauge(
         "Unix time up to which published decisions have been looked at."
     ),
+    "weir_archive_rows_total": _counter("Records archived.", topic=ARCHIVED_TOPICS),
+    "weir_archive_lag": _gauge("Records of the topics that are not in a file yet."),
+    "weir_archive_holes": _gauge(
+        "Runs of offsets that were gone before they were archived. Nothing brings them back."
+    ),
+    "weir_archive_damaged": _gauge(
+        "Archived files that cannot be proven, and runs of archived offsets whose file is gone."
+    ),
+    "weir_archive_written_seconds": _gauge("Unix time at which the archiver last had no lag."),
     "weir_epoch": _gauge("Epoch of the feature memory; 0 while its gate is closed."),
+    "weir_parked": _gauge("Labels and outcomes in this worker's share that wait for a payment."),
     "weir_pending": _gauge("Claims that are not acknowledged yet."),
     "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
     "weir_ready": _gauge("1 while /readyz answers 200."),

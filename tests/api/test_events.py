@@ -70,9 +70,12 @@ async def test_a_label_gets_the_entities_of_its_payment(site: Site) -> None:
     label |= {"occurred_at": at, "known_at": at}
     key = site.key("events", "decide")
     answer = await site.client.post(URL, json=label, headers=key)
-    body = answer.json()
-    assert (answer.status_code, body["code"]) == (422, "UNRESOLVED_PAYMENT")
-    assert body["pointer"] == "/payment_id"
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"id": "lab1", "type": "label", "parked": True},
+    )
+    ((kept, wanted),) = site.runtime.parked
+    assert (kept.event.id, kept.door, wanted) == ("lab1", "http", "pay_1")
     payment = site.payment(card="card_1")
     assert (await site.client.post("/v1/decisions", json=payment, headers=key)).status_code == 200
     assert (await site.client.post(URL, json=label, headers=key)).status_code == 202

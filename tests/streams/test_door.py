@@ -14,10 +14,12 @@ from risk.domain.event import AnyEvent, Label, Payment, Refund
 from risk.domain.ids import digest
 from risk.domain.limits import BATCH_PAYMENTS_MAX, FUTURE_MS_MAX, LATENESS_MS_MAX
 from risk.domain.observation import Receipt, Stored
+from risk.domain.times import rfc3339
 from risk.observability.metrics import Metrics
 from streams.dead_letters import DeadLetter, decode_dead_letter
 from streams.door import Aside, StreamDoor
 from streams.intake import Intake
+from streams.parking import decode_parked
 from streams.resolve import Resolver
 from streams.topics import Topics
 from streams.worker import Walker
@@ -42,7 +44,7 @@ class Stand:
         intake = Intake(to_base, live=live)
         self.door = StreamDoor(
             intake,
-            Resolver(self.memory, self.kafka, intake),
+            Resolver(self.memory, self.kafka),
             Walker(self.engine, SystemClock(), deadline_ms, random.Random(1)),
             Aside(self.kafka, TOPICS, self.metrics),
             self.clock,
@@ -256,14 +258,20 @@ async def test_in_a_backlog_the_payment_may_stand_before_its_outcome_in_one_batc
     assert stand.letters() == []
 
 
-async def test_a_label_of_no_known_payment_is_set_aside_by_name() -> None:
+async def test_a_label_of_no_known_payment_is_parked() -> None:
     stand = Stand()
     stand.clock.advance(60_000)  # no longer young: nothing to wait for
-    await stand.handle(label("b-1", "p-404"), GOOD[0])
+    raw = label("b-1", "p-404")
+    await stand.handle(raw, GOOD[0])
     assert stand.engine.calls == [("handle", ["p-0"])]
-    (letter,) = stand.letters()
-    assert letter.code == "UNRESOLVED_PAYMENT"
-    assert letter.reason.endswith("p-404")
+    (sent,) = stand.kafka.sent
+    assert (sent.topic, sent.value is None) == (TOPICS.parked, False)
+    one = decode_parked(sent.value or b"")
+    assert (one.payment_id, one.door, one.sha256) == ("p-404", "stream", digest(raw))
+    assert one.source == "weir.events:3:100"
+    assert (one.arrived_at, one.parked_at) == (rfc3339(NOW_MS), rfc3339(NOW_MS + 60_050))
+    assert stand.letters() == []
+    assert stand.metrics.value("weir_parked_events_total", door="stream") == 1
 
 
 async def test_every_record_of_a_batch_ends_somewhere() -> None:
@@ -294,4 +302,4 @@ async def test_bytes_of_another_decision_at_a_receipts_offset_resolve_nothing() 
     stand.memory.known["p:p-1"] = Receipt("block", 0.9, digest(decision_bytes("p-1")), 0, 0)
     await stand.handle(label("b-1", "p-1"))
     assert stand.engine.calls == []
-    assert [letter.code for letter in stand.letters()] == ["UNRESOLVED_PAYMENT"]
+    assert [one.topic for one in stand.kafka.sent] == [TOPICS.parked]

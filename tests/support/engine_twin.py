@@ -135,6 +135,10 @@ class TwinRuntime:
     rates: ExchangeRates = RATES
     metrics: Metrics = field(default_factory=Metrics)
     states: list[PartState] = field(default_factory=lambda: [PartState("redis", "ready")])
+    parked: list[tuple[Arrival, str]] = field(default_factory=list)
+
+    async def park(self, arrival: Arrival, payment_id: str) -> None:
+        self.parked.append((arrival, payment_id))
 
     async def decision_of(self, tenant: str, payment_id: str) -> bytes | None:
         if self.engine.down:
