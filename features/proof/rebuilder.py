@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features import kernel
 from features.operations import FACTS, SLOTS
-from features.program import catalogue_program
+from features.program import Program, catalogue_program
 from features.proof import causes
 from features.proof.arena import Arena
 from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
@@ -192,12 +192,15 @@ class Rebuilder:
                 self.tally.missing.append(Missing(*span.place, following, span.end - 1))
         return self._resolve(self._waiting, ended=True)
 
-    def vectors(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    def vectors(
+        self, batch: Batch, program: Program | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Vectors and flags of inexactness, both (n, F), of the ready decisions of ``batch``.
 
-        The kernel, its program and the facts are those of ``features.vectors``.
+        The kernel and the facts are those of ``features.vectors``; so is the program, where
+        none of other features is given.
         """
-        program = catalogue_program()
+        program = program or catalogue_program()
         rows = [_row(item) for item in batch.ready]
         facts = np.array(rows, np.int64).reshape(len(rows), len(FACTS))
         return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts))
