@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -60,6 +60,20 @@ class ArchiveReport(msgspec.Struct, kw_only=True, rename={"first": "from", "last
     per_s: float = 0.0
 
 
+class ArchiveState(NamedTuple):
+    """How far a running archiver is. ``rows`` by topic, since it started.
+
+    ``lag`` records are in no file yet. ``holes`` and ``missing`` are runs of offsets, and with
+    ``damaged`` files they are of the whole archive.
+    """
+
+    rows: dict[str, int]
+    lag: int
+    holes: int
+    damaged: int
+    missing: int
+
+
 @dataclass(slots=True)
 class _Place:
     """One partition on its way into the archive; ``following`` is the next offset to archive.
@@ -99,6 +113,7 @@ class Archiver:
         self._every_s = every_s
         self._say = say
         self._places: dict[TopicPartition, _Place] = {}
+        self._consumer: AIOKafkaConsumer | None = None
         self.report = ArchiveReport(world=topics.world, rows=dict.fromkeys(names, 0))
 
     async def run(self, stop: asyncio.Event, *, once: bool, refill: bool = False) -> ArchiveReport:
@@ -116,6 +131,7 @@ class Archiver:
             async with unavailable_as_error():
                 await consumer.start()
             await self._begin(consumer)
+            self._consumer = consumer
             while not stop.is_set() and not (once and await self._at_end(consumer)):
                 await self._fetch(consumer)
                 await self._write_due()
@@ -125,8 +141,27 @@ class Archiver:
                 if refill:
                     await self._refill(consumer)
         finally:
+            self._consumer = None
             await consumer.stop()
         return self._finished(self._clock.monotonic_s() - began_s)
+
+    @property
+    def state(self) -> ArchiveState | None:
+        """How far it is; None while it does not follow the topics."""
+        consumer = self._consumer
+        if consumer is None:
+            return None
+        ends = {kafka: consumer.highwater(kafka) for kafka in self._places}
+        return ArchiveState(
+            rows=dict(self.report.rows),
+            lag=sum(
+                max(0, (ends[kafka] or place.end) - place.following)
+                for kafka, place in self._places.items()
+            ),
+            holes=sum(len(self._writer.holes(name)) for name in self._names),
+            damaged=len(dict.fromkeys(self._writer.damaged)),
+            missing=sum(len(self._writer.missing[name]) for name in self._names),
+        )
 
     # -- where to go on ------------------------------------------------------------------
 

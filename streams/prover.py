@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from features.parity import Models, Parity, ParityState
+from features.parity import Models, Parity, ParityState, prove
 from features.proof.certificate import ParityReport
 from features.proof.told import ToBase
 from risk.domain.clock import Clock
@@ -19,6 +19,8 @@ from streams.history import KafkaHistory, continued, open_history
 from streams.topics import Topics
 
 _LOG = structlog.get_logger("weir.prover")
+DAY_MS: Final = 86_400_000
+DAY_AFTER_MS: Final = 10 * 60_000
 _NOTHING: Final = ParityState(0, 0, {}, 0, 0)
 
 
@@ -59,6 +61,8 @@ class Prover:
         self._history: KafkaHistory | None = None
         self._parity: Parity | None = None
         self._told = _NOTHING
+        self._begun_ms = clock.now_ms()
+        self._day_ms: int | None = None
         self.problem: str | None = None
         """Why the proof does not stand; None while it does."""
 
@@ -83,11 +87,44 @@ class Prover:
 
     async def note(self, file: Path) -> None:
         """Write down what was found so far, whole or not at all."""
-        report = await self.certificate()
+        self._write(file, await self.certificate(), self.problem or "")
+
+    async def note_day(self, folder: Path) -> Path | None:
+        """Prove the whole of yesterday (UTC) anew and keep its certificate; the file, once a day.
+
+        Only some minutes after the day has ended and this process has begun: what was decided
+        before midnight may be published a little later, and starting is busy enough. A day
+        that has its certificate is left alone, as is one in which nothing was decided.
+        """
+        now_ms = self._clock.now_ms()
+        if now_ms - self._begun_ms < DAY_AFTER_MS:
+            return None
+        end_ms = (now_ms - DAY_AFTER_MS) // DAY_MS * DAY_MS
+        begin_ms = end_ms - DAY_MS
+        file = folder / f"{rfc3339(begin_ms)[:10]}.json"
+        if begin_ms == self._day_ms or file.exists():
+            return None
+        history = await open_history(self._bootstrap, self._topics, begin_ms, end_ms)
+        check = Parity(history.extent, self._to_base, self._models, begin_ms, end_ms)
+        report = await prove(history, check)
+        self._day_ms = begin_ms
+        if report.verdict == "empty":
+            return None
+        problem = ""
+        if report.unequal or report.damaged:
+            problem = self.problem = (
+                f"parity of {file.stem}: {report.unequal} decisions differ from history,"
+                f" {report.damaged} records are damaged"
+            )
+            _LOG.error("a day differs from history", count=report.unequal + report.damaged)
+        self._write(file, report, problem)
+        return file
+
+    def _write(self, file: Path, report: ParityReport, problem: str) -> None:
         held = Note(
             at=rfc3339(self._clock.now_ms()),
             verdict=report.verdict,
-            problem=self.problem or "",
+            problem=problem,
             certificate=report,
         )
         file.parent.mkdir(parents=True, exist_ok=True)

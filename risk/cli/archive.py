@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from risk.domain.clock import Clock
     from risk.settings import Settings
     from streams.archive import Archiver, ArchiveReport
     from streams.archive_history import Examined
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="The world whose topics they are.")]
 _AWAY_S = 2.0
+_NICE = 10  # decisions come before their archive
 _EVENTS = "events"
+STATUS_EVERY_S = 2.0
 
 
 def register(app: typer.Typer) -> None:
@@ -43,15 +46,24 @@ def run(
     refill: Annotated[
         bool, typer.Option("--refill", help="With --once: archive again what is missing.")
     ] = False,
+    metrics_port: Annotated[
+        int, typer.Option("--metrics-port", help="On loopback; 0 is a free port.")
+    ] = 0,
     report: _Report = None,
 ) -> None:
     """Archive decisions, ledger and labels until SIGTERM or Ctrl-C. May be killed at any time.
+
+    Without --once at low priority; metrics weir_archive_* at /metrics, and /healthz answers 503
+    while archived rows cannot be proven. So does the part "archive" of the API's /readyz on the
+    same machine say it, from archive/WORLD.json in the state folder.
 
     Report keys: world, rows (by topic), files, bytes, from, to, absent, merged, holes (topic,
     partition, first, last, cause, noticed_at), damaged, missing (by topic), seconds, per_s.
     Exit codes: 0 done, 1 a part failed, or archived rows are damaged or missing, 2 not the
     topics that were archived, 3 another one archives this world.
     """
+    import os
+
     from risk.domain.clock import SystemClock
     from risk.domain.errors import BadConfiguration
     from risk.local.parts import resolve
@@ -63,16 +75,22 @@ def run(
     if refill and not once:
         raise BadConfiguration("--refill: give --once as well")
     chosen = _settings(world)
-    configure_logging(SystemClock(), "archive")
+    clock = SystemClock()
+    configure_logging(clock, "archive")
+    if not once:
+        os.nice(_NICE)
     names = [*ARCHIVED, _EVENTS] if events else ARCHIVED
     with (
         resolve(chosen, ("kafka",), command="archive", say=_say) as settings,
         open_archive(archive_folder(settings.state, settings.world), names) as writer,
     ):
         archiver = Archiver(
-            settings.kafka, Topics(settings.world), writer, SystemClock(), names, every, _say
+            settings.kafka, Topics(settings.world), writer, clock, names, every, _say
         )
-        found = asyncio.run(_work(archiver, once=once, refill=refill))
+        if once:
+            found = asyncio.run(_work(archiver, once=True, refill=refill))
+        else:
+            found = asyncio.run(_follow(archiver, settings, clock, metrics_port))
     _write(report, found)
     typer.echo(
         f"{found.world}: {sum(found.rows.values())} rows in {found.files} files, {found.bytes} "
@@ -106,6 +124,24 @@ def sql(world: _World = None) -> None:
 
     chosen = _settings(world)
     typer.echo(history_sql(archive_folder(chosen.state, chosen.world)), nl=False)
+
+
+async def _follow(archiver: Archiver, settings: Settings, clock: Clock, port: int) -> ArchiveReport:
+    """Archive until told to stop, and say meanwhile how far it is."""
+    from risk.cli.archive_status import ArchiveStatus
+    from risk.scheduler import Scheduler
+    from streams.metrics import metrics_port
+
+    status = ArchiveStatus(archiver, settings, clock)
+    async with (
+        metrics_port(status.metrics, port, lambda: status.problem) as address,
+        Scheduler() as work,
+    ):
+        _say(f"archiving world {settings.world}; {address}/metrics")
+        work.every(STATUS_EVERY_S, "status", status.tell)
+        found = await _work(archiver, once=False, refill=False)
+    status.ended(found)
+    return found
 
 
 async def _work(archiver: Archiver, *, once: bool, refill: bool) -> ArchiveReport:

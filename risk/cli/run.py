@@ -35,8 +35,14 @@ def run(
     """Run the whole of Weir on this machine until Ctrl-C (or for --seconds).
 
     Report keys: payments, decisions, outcomes {allow, review, block}, per_s, latency_ms {p50,
-    p99, p999}, dead_letters, seconds_to_ready, redis_bytes_per_payment, seed, world.
-    Exit codes: 0 ok, 1 a part failed or a payment got no decision, 2 bad input, 3 already running.
+    p99, p999}, dead_letters, seconds_to_ready, redis_bytes_per_payment,
+    evidence_bytes_per_decision (on the broker's disk; null where the broker is not ours), parity
+    {checked, equal, unequal, damaged, unprovable {cause: n}}, archive {rows, lag, holes, damaged,
+    missing}, problems, seed, world.
+
+    It archives and proves each decision while it runs, at low priority. Exit codes: 0 ok, 1 a
+    part failed, a payment got no decision, or the proof found a difference, 2 bad input, 3
+    already running.
     """
     from rich.console import Console
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from risk.cli.run_proof import ArchiveCounts, ParityCounts, Proof, ProofNotes, evidence_bytes
+from risk.cli.run_services import ARCHIVE, PROVE, Services
 from risk.cli.run_view import RunView
-from risk.domain.clock import Deadline, SystemClock
-from risk.domain.errors import Unavailable
+from risk.domain.clock import SystemClock
+from risk.domain.times import rfc3339
 from risk.local import ports, runfile
 from risk.local.parts import DEFAULT_PORTS, PARTS, Parts
-from risk.local.services import answers_ready, start_service
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from risk.local.process import Child
     from risk.settings import Settings
     from streams.watch import Tally, Watcher
 
 DRAIN_S: Final = 120.0
-READY_MS: Final = 90_000
 SHOW_EVERY_S: Final = 1.0
 INTERRUPTED_DRAIN_S: Final = 2.0  # after Ctrl-C all of it stops within 10 s
 LIVE_WORLD: Final = "live"
-BAD_INPUT: Final = 2  # a worker that will not start however often it is tried
-RESTART_PAUSE_S: Final = 1.0
-RESTARTS_MAX: Final = 60  # within RESTARTS_WITHIN_S; more is a loop, not an outage
-RESTARTS_WITHIN_S: Final = 300.0
+PROVE_EVERY_S: Final = 10.0
+ARCHIVE_EVERY_S: Final = 10.0
 DEMO_KEY: Final = "demo of weir run"
 
 
@@ -63,6 +60,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int
     seconds_to_ready: float
     redis_bytes_per_payment: float | None
+    evidence_bytes_per_decision: float | None
+    parity: ParityCounts
+    archive: ArchiveCounts
+    problems: list[str]
     seed: int
     world: str
 
@@ -77,10 +78,7 @@ class Job:
         self._console = console
         self._clock = SystemClock()
         self._began_s = self._clock.monotonic_s()
-        self._services: list[Child] = []
         self._interrupted = False
-        self._parts: Parts | None = None
-        self._ends_s: list[float] = []
         self._file: runfile.RunFile | None = None
         self._record: runfile.RunRecord | None = None
 
@@ -91,16 +89,14 @@ class Job:
         with _interruptible(), ExitStack() as stack:
             file = stack.enter_context(runfile.hold(self._settings.state))
             parts = stack.enter_context(Parts(self._settings.state))
-            self._parts = parts
-            stack.callback(self._stop_services)
             try:
-                record = self._start(parts)
+                record, services = self._start(parts, stack)
                 file.write(record)
                 self._file, self._record = file, record
-                self._wait_for_services(record.api)
+                services.wait_for_doors(record.api)
                 ready_s = self._clock.monotonic_s() - self._began_s
                 self._say(f"ready after {ready_s:.1f} s")
-                found = asyncio.run(self._work(record, ready_s))
+                found = asyncio.run(self._work(record, services, ready_s))
             except KeyboardInterrupt:
                 self._say("interrupted before payments flowed; stopping what was started")
                 return True
@@ -109,19 +105,23 @@ class Job:
                 report.write_bytes(body + b"\n")
             self._say("stopping; state stays in " + str(self._settings.state))
         self._summary(found)
-        return self._interrupted or found.decisions >= found.payments
+        return not found.problems and (self._interrupted or found.decisions >= found.payments)
 
     # -- start ---------------------------------------------------------------------------
 
-    def _start(self, parts: Parts) -> runfile.RunRecord:
+    def _start(self, parts: Parts, stack: ExitStack) -> tuple[runfile.RunRecord, Services]:
         lacking = [name for name in PARTS if not getattr(self._settings, name)]
         self._say(f"starting {', '.join(lacking) or 'nothing: all addresses are given'}")
         addresses = parts.start(lacking, self._say)
         self._settings = self._settings.model_copy(update=addresses)
         self._first_model()
         port = ports.pick(DEFAULT_PORTS["api"])
-        self._start_services(port)
-        return runfile.RunRecord(
+        services = Services(
+            self._settings, self._order.workers, parts, self._clock, self._say, self._publish_pid
+        )
+        stack.callback(services.stop)
+        services.start_doors(port)
+        record = runfile.RunRecord(
             pid=os.getpid(),
             command=runfile.RUN,
             started_at_ms=self._clock.now_ms(),
@@ -130,8 +130,9 @@ class Job:
             mlflow=self._settings.mlflow,
             api=f"http://127.0.0.1:{port}",
             demo_key=self._demo_key(),
-            pids=parts.pids | {child.command.name: child.pid for child in self._services},
+            pids=parts.pids | services.pids,
         )
+        return record, services
 
     def _first_model(self) -> None:
         """Train a champion where the live world has none; other worlds start with that one."""
@@ -154,24 +155,17 @@ class Job:
             if adopt_champion(settings.mlflow, settings.world, cache, catalogue) is not None:
                 self._say(f"world {settings.world} starts with the live champion")
 
-    def _start_services(self, api_port: int) -> None:
-        for slot in range(self._order.workers):
-            self._services.append(self._start_worker(slot))
-        arguments = ["api", "--host", "127.0.0.1", "--port", str(api_port)]
-        self._services.append(start_service("api", arguments, self._settings))
-
-    def _start_worker(self, slot: int) -> Child:
-        ready_file(self._settings, f"worker-{slot}").unlink(missing_ok=True)
-        return start_service(f"worker-{slot}", ["worker", "--slot", str(slot)], self._settings)
-
-    def _wait_for_services(self, api: str) -> None:
-        """Until the API takes payments and every worker has its partitions."""
-        deadline = Deadline(self._clock, READY_MS)
-        *workers, door = self._services
-        door.wait_ready(lambda: answers_ready(api), READY_MS / 1000)
-        for worker in workers:
-            ready = ready_file(self._settings, worker.command.name)
-            worker.wait_ready(ready.exists, max(1.0, deadline.remaining_s()))
+    def _start_keepers(self, services: Services, begin_ms: int) -> ProofNotes:
+        """Begin to archive, and to prove what is decided from now on."""
+        # Elsewhere event time is the clock, so nothing says what is new: all of it is proven.
+        live = self._settings.world == LIVE_WORLD
+        since = ["--from", rfc3339(begin_ms)] if live else ["--hours", "9000000"]
+        keepers = {
+            ARCHIVE: ["archive", "run", "--every", f"{ARCHIVE_EVERY_S:g}"],
+            PROVE: ["prove", "--every", f"{PROVE_EVERY_S:g}", *since],
+        }
+        services.start_keepers(keepers)
+        return ProofNotes(self._settings, rfc3339(begin_ms))
 
     def _demo_key(self) -> str:
         """A key for the user of this machine; the one of the run before is revoked."""
@@ -201,12 +195,17 @@ class Job:
 
     # -- work ----------------------------------------------------------------------------
 
-    async def _work(self, record: runfile.RunRecord, ready_s: float) -> RunReport:
+    async def _work(
+        self, record: runfile.RunRecord, services: Services, ready_s: float
+    ) -> RunReport:
         from streams.topics import Topics
         from streams.watch import Watcher
 
         topics = Topics(self._settings.world)
         redis_before = await _redis_bytes(record.redis)
+        broker = self._settings.state / "kafka"
+        evidence_before = evidence_bytes(broker, topics.decisions)
+        notes = self._start_keepers(services, self._clock.now_ms())
         addresses = [
             ("API", record.api),
             ("API reference", f"{record.api}/docs"),
@@ -217,8 +216,10 @@ class Job:
         began_s = self._clock.monotonic_s()
         async with Watcher(record.kafka, topics, self._clock) as watcher:
             with RunView(self._console, addresses) as view:
-                showing = asyncio.create_task(self._show(view, watcher.tally, began_s))
-                interrupted = await self._traffic_until_stopped(record, watcher)
+                showing = asyncio.create_task(
+                    self._show(view, watcher.tally, began_s, lambda: notes.read(services.given_up))
+                )
+                interrupted = await self._traffic_until_stopped(record, watcher, services)
                 drain_s = INTERRUPTED_DRAIN_S if interrupted else DRAIN_S
                 answered = await watcher.drain(drain_s)
                 worked_s = self._clock.monotonic_s() - began_s
@@ -229,9 +230,16 @@ class Job:
                 self._say(f"{watcher.undecided} payments have no decision after {drain_s:.0f} s")
             tally = watcher.tally
         used = await _redis_bytes(record.redis) - redis_before
-        return self._report(tally, worked_s, ready_s, used)
+        if not interrupted:
+            self._say("proving and archiving the rest")
+            await services.finish_keepers()
+        evidence = evidence_bytes(broker, topics.decisions) - evidence_before
+        proof = notes.read(services.given_up)
+        return self._report(tally, worked_s, ready_s, (used, evidence), proof)
 
-    async def _traffic_until_stopped(self, record: runfile.RunRecord, watcher: Watcher) -> bool:
+    async def _traffic_until_stopped(
+        self, record: runfile.RunRecord, watcher: Watcher, services: Services
+    ) -> bool:
         """Send until the time is up, the data set ends, Ctrl-C (then True), or a service dies."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -241,7 +249,7 @@ class Job:
             work = [
                 asyncio.create_task(self._traffic(record, watcher)),
                 asyncio.create_task(stop.wait()),
-                asyncio.create_task(self._watch_services()),
+                asyncio.create_task(services.watch()),
             ]
             done, rest = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in rest:
@@ -277,64 +285,30 @@ class Job:
         async with PacedSender(record.kafka, Topics(self._settings.world), self._clock) as sender:
             await sender.run(traffic, order.seconds, watcher.sent)
 
-    async def _watch_services(self) -> None:
-        """Start again what ended: workers (Kafka delivers again) and embedded parts.
-
-        Raises where the API ended, or something ends again and again.
-        """
-        while True:
-            for server in self._parts.ended if self._parts is not None else ():
-                self._note_end(server.name, f"it ended; see {server.log}")
-                await asyncio.to_thread(server.restart)
-                self._publish_pid(server.name, server.pid)
-            for place, child in enumerate(self._services):
-                if not child.running:
-                    await self._again(place, child)
-            await asyncio.sleep(0.2)
-
-    async def _again(self, place: int, child: Child) -> None:
-        name = child.command.name
-        why = f"it ended with code {child.exit_code}; see {child.command.log}"
-        if place >= self._order.workers or child.exit_code == BAD_INPUT:
-            raise Unavailable(name, why)
-        self._note_end(name, why)
-        await asyncio.sleep(RESTART_PAUSE_S)
-        self._services[place] = await asyncio.to_thread(self._start_worker, place)
-        self._publish_pid(name, self._services[place].pid)
-
-    def _note_end(self, name: str, why: str) -> None:
-        """Say it; raise where too much has ended lately."""
-        now_s = self._clock.monotonic_s()
-        self._ends_s = [at_s for at_s in self._ends_s if now_s - at_s < RESTARTS_WITHIN_S]
-        self._ends_s.append(now_s)
-        if len(self._ends_s) > RESTARTS_MAX:
-            raise Unavailable(name, f"{why}; it was started {RESTARTS_MAX} times already")
-        self._say(f"{name}: {why}; starting it again")
-
     def _publish_pid(self, name: str, pid: int) -> None:
         if self._file is not None and self._record is not None:
             pids = self._record.pids | {name: pid}
             self._record = msgspec.structs.replace(self._record, pids=pids)
             self._file.write(self._record)
 
-    async def _show(self, view: RunView, tally: Tally, began_s: float) -> None:
+    async def _show(
+        self, view: RunView, tally: Tally, began_s: float, proof: Callable[[], Proof]
+    ) -> None:
         before, before_s = 0, began_s
         while True:
             await asyncio.sleep(SHOW_EVERY_S)
             now_s = self._clock.monotonic_s()
             per_s = (tally.decisions - before) / (now_s - before_s)
             before, before_s = tally.decisions, now_s
-            view.show(tally, now_s - began_s, per_s)
+            view.show(tally, now_s - began_s, per_s, proof())
 
     # -- end -----------------------------------------------------------------------------
 
-    def _stop_services(self) -> None:
-        for child in self._services:
-            child.ask_to_stop()
-        for child in self._services:
-            child.stop()
-
-    def _report(self, tally: Tally, worked_s: float, ready_s: float, used: int) -> RunReport:
+    def _report(
+        self, tally: Tally, worked_s: float, ready_s: float, used: tuple[int, int], proof: Proof
+    ) -> RunReport:
+        """``used`` are bytes in Redis, and of decisions on the broker's disk."""
+        embedded = used[1] > 0 and tally.decisions > 0
         return RunReport(
             payments=tally.sent,
             decisions=tally.decisions,
@@ -343,7 +317,11 @@ class Job:
             latency_ms=tally.latency.summary(),
             dead_letters=tally.dead_letters,
             seconds_to_ready=round(ready_s, 2),
-            redis_bytes_per_payment=round(used / tally.sent, 1) if tally.sent else None,
+            redis_bytes_per_payment=round(used[0] / tally.sent, 1) if tally.sent else None,
+            evidence_bytes_per_decision=round(used[1] / tally.decisions, 1) if embedded else None,
+            parity=proof.parity,
+            archive=proof.archive,
+            problems=proof.problems,
             seed=self._order.seed,
             world=self._settings.world,
         )
@@ -355,14 +333,16 @@ class Job:
             f"{found.payments:,} payments, {found.decisions:,} decisions ({outcomes}),"
             f" {found.per_s:,.0f}/s, latency ms {latency}, {found.dead_letters} dead letters"
         )
+        parity = found.parity
+        self._say(
+            f"proven: {parity.checked:,} checked, {parity.equal:,} equal, {parity.unequal}"
+            f" unequal, unprovable {parity.unprovable or 0}; {found.archive.rows:,} rows archived"
+        )
+        for problem in found.problems:
+            self._console.print(problem, style="bold red", highlight=False, markup=False)
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def ready_file(settings: Settings, worker: str) -> Path:
-    """What a worker writes when it has its partitions."""
-    return settings.state / "ready" / worker
 
 
 def _check_dataset(state: Path, name: str) -> None:

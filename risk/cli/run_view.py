@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from risk.cli.run_proof import Proof
     from streams.watch import Stopped, Tally
 
 _COLOURS = {"allow": "green", "review": "yellow", "block": "red"}
@@ -36,19 +37,26 @@ class RunView:
         if self._live is not None:
             self._live.__exit__(None, None, None)
 
-    def show(self, tally: Tally, elapsed_s: float, per_s: float) -> None:
+    def show(self, tally: Tally, elapsed_s: float, per_s: float, proof: Proof) -> None:
         """The present counts. ``per_s`` is decisions a second of the last interval."""
         if self._live is not None:
-            self._live.update(self._page(tally, elapsed_s, per_s))
+            self._live.update(self._page(tally, elapsed_s, per_s, proof))
             return
-        self._console.print(_line(tally, elapsed_s, per_s), highlight=False, soft_wrap=True)
+        line = f"{_line(tally, elapsed_s, per_s)}  {_proven(proof)}"
+        self._console.print(line, highlight=False, soft_wrap=True)
+        for problem in proof.problems:
+            self._console.print(
+                problem, style="bold red", highlight=False, soft_wrap=True, markup=False
+            )
         for one in tally.stopped:
             if one.payment_id not in self._shown:
                 self._shown.add(one.payment_id)
                 self._console.print("  " + _stopped_line(one), highlight=False, soft_wrap=True)
 
-    def _page(self, tally: Tally, elapsed_s: float, per_s: float) -> Group:
+    def _page(self, tally: Tally, elapsed_s: float, per_s: float, proof: Proof) -> Group:
         head = Text(_line(tally, elapsed_s, per_s), style="bold")
+        proven = Text("\n".join([_proven(proof), *proof.problems]))
+        proven.stylize("bold red" if proof.problems else "green")
         table = Table(title="Last stopped payments", title_justify="left", expand=True)
         for column in ("payment", "outcome", "score", "reasons"):
             table.add_column(column)
@@ -60,7 +68,9 @@ class RunView:
                 " ".join(one.reasons),
             )
         places = Text("\n".join(f"{name}: {address}" for name, address in self._addresses))
-        return Group(places, head, table, Text("Ctrl-C stops everything; state stays.", "dim"))
+        return Group(
+            places, head, proven, table, Text("Ctrl-C stops everything; state stays.", "dim")
+        )
 
 
 def _line(tally: Tally, elapsed_s: float, per_s: float) -> str:
@@ -71,6 +81,14 @@ def _line(tally: Tally, elapsed_s: float, per_s: float) -> str:
         f"  {per_s:,.0f}/s  {outcomes}  dead letters {tally.dead_letters}"
         f"  latency ms p50 {_ms(latency['p50'])} p99 {_ms(latency['p99'])}"
         f" p99.9 {_ms(latency['p999'])}"
+    )
+
+
+def _proven(proof: Proof) -> str:
+    parity, archive = proof.parity, proof.archive
+    return (
+        f"proven {parity.equal:,} of {parity.checked:,}, unequal {parity.unequal},"
+        f" unprovable {sum(parity.unprovable.values())}; archived {archive.rows:,} rows"
     )
 
 

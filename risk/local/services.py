@@ -28,15 +28,17 @@ def service_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def start_service(name: str, arguments: list[str], settings: Settings) -> Child:
-    """Start ``weir ARGUMENTS`` with its log in the state folder."""
+def start_service(
+    name: str, arguments: list[str], settings: Settings, stop_s: float | None = None
+) -> Child:
+    """Start ``weir ARGUMENTS`` with its log in the state folder; ``stop_s`` is its grace."""
     return Child.start(
         Command(
             name=name,
             argv=(sys.executable, "-m", "risk.cli", *arguments),
             log=log_of(name, settings.state),
             env=service_environment(settings),
-            stop_s=STOP_S,
+            stop_s=STOP_S if stop_s is None else stop_s,
         )
     )
 

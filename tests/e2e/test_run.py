@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from risk.domain.decision import decode_decision, encode_decision
 from risk.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
@@ -120,6 +124,19 @@ def test_a_run_decides_every_payment_and_reports(first_run: dict[str, Any]) -> N
     assert first_run["redis_bytes_per_payment"] > 0
 
 
+def test_a_run_proves_and_archives_what_it_decides(home: Path, first_run: dict[str, Any]) -> None:
+    parity, archive = first_run["parity"], first_run["archive"]
+    assert parity["checked"] == parity["equal"] >= first_run["decisions"]
+    assert (parity["unequal"], parity["damaged"], parity["unprovable"]) == (0, 0, {})
+    assert archive["rows"] > first_run["decisions"]
+    assert (archive["holes"], archive["damaged"], archive["missing"]) == (0, 0, 0)
+    assert first_run["problems"] == []
+    # Vector, event, places and digests of a decision, as the broker keeps them.
+    assert 100 < first_run["evidence_bytes_per_decision"] <= 2_500
+    verified = weir(home, "archive", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
 def test_the_run_file_is_private_and_a_second_start_exits_3(
     home: Path, running: tuple[dict[str, Any], Any]
 ) -> None:
@@ -197,6 +214,38 @@ def client_get(record: dict[str, Any], payment_id: str) -> dict[str, Any]:
     return found
 
 
+def test_readiness_shows_the_proof(running: tuple[dict[str, Any], Any]) -> None:
+    record, _ = running
+    ends = time.monotonic() + 60
+    while True:
+        parts = httpx.get(f"{record['api']}/readyz", timeout=5).json()["parts"]
+        states = {one["part"]: one["state"] for one in parts}
+        if {"parity", "archive"} <= states.keys():
+            break
+        assert time.monotonic() < ends, parts
+        time.sleep(0.5)
+    assert states["parity"] == states["archive"] == "ready"
+
+
+def test_a_killed_prover_and_archiver_are_started_again(
+    home: Path, running: tuple[dict[str, Any], Any]
+) -> None:
+    _, process = running
+    for name in ("archive", "prove"):
+        killed = _pid(home, name)
+        os.kill(killed, signal.SIGKILL)
+        ends = time.monotonic() + 60
+        while _pid(home, name) == killed:
+            assert process.poll() is None, f"the run ended with its {name}"
+            assert time.monotonic() < ends, f"{name} did not come back in 60 s"
+            time.sleep(0.2)
+
+
+def _pid(home: Path, name: str) -> int:
+    pid: int = json.loads((home / "run.json").read_text())["pids"][name]
+    return pid
+
+
 def test_ctrl_c_stops_everything_in_ten_seconds(
     home: Path, running: tuple[dict[str, Any], Any]
 ) -> None:
@@ -210,3 +259,56 @@ def test_ctrl_c_stops_everything_in_ten_seconds(
     for pid in record["pids"].values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_tampered_record_fails_the_run(home: Path, running: tuple[dict[str, Any], Any]) -> None:
+    """After the one before has ended: a run that finds a difference does not end well."""
+    assert running[1].poll() is not None
+    report = home / "tampered.json"
+    run = subprocess.Popen(
+        [*WEIR, "run", "--seconds", "12", "--rate", "20", "--report", str(report)],
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    ends = time.monotonic() + 90
+    while not (home / "run.json").exists() or not _ready(home):
+        assert run.poll() is None and time.monotonic() < ends  # noqa: PT018
+        time.sleep(0.2)
+    kafka = json.loads((home / "run.json").read_text())["kafka"]
+    payment_id = asyncio.run(_tamper(kafka))
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 1, said
+    assert "1 decisions differ from history" in said
+    found = json.loads(report.read_text())
+    assert found["parity"]["unequal"] == 1
+    assert len(found["problems"]) == 1
+    note = json.loads((home / "parity" / "live.json").read_text())
+    first = note["certificate"]["first_difference"]
+    assert (first["payment_id"], first["served"]) == (payment_id, 12_345.0)
+    assert first["rebuilt"] != 12_345.0
+
+
+async def _tamper(kafka: str) -> str:
+    """Publish a decision that was just made again, with another value in its vector."""
+    async with (
+        AIOKafkaConsumer("weir.decisions", bootstrap_servers=kafka) as consumer,
+        AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer,
+    ):
+        async with asyncio.timeout(60):
+            while True:
+                one = await consumer.getone()
+                if one.value and json.loads(one.value)["evidence"]["vector"]:
+                    break
+        decision = decode_decision(one.value)
+        assert decision.evidence is not None
+        assert decision.evidence.vector is not None
+        wrong = msgspec.structs.replace(
+            decision.evidence, vector=[12_345.0, *decision.evidence.vector[1:]]
+        )
+        body = encode_decision(msgspec.structs.replace(decision, evidence=wrong))
+        await producer.send_and_wait(
+            one.topic, body, one.key, one.partition, headers=list(one.headers)
+        )
+        return decision.payment_id

@@ -92,10 +92,10 @@ async def test_a_difference_is_loud(
     assert first["feature"] == "score"
     # The API of this machine says it at /readyz.
     runtime = SimpleNamespace(settings=Settings(home=tmp_path, world=world))
-    (part,) = Runtime._proof_part(cast("Any", runtime))
+    (part,) = Runtime._proof_parts(cast("Any", runtime))
     assert (part.part, part.state, part.reason) == ("parity", "degraded", one.problem)
     other = SimpleNamespace(settings=Settings(home=tmp_path, world="other"))
-    assert Runtime._proof_part(cast("Any", other)) == []
+    assert Runtime._proof_parts(cast("Any", other)) == []
     assert (await one.turn()).unequal == 1  # it stays, and is not counted again
     assert metrics.value("weir_parity_unequal_total") == 1
 

@@ -6,11 +6,16 @@ import io
 
 from rich.console import Console
 
+from risk.cli.run_proof import ArchiveCounts, ParityCounts, Proof
 from risk.cli.run_view import RunView
 from risk.domain.outcome import Outcome
 from streams.watch import Stopped, Tally
 
 ADDRESSES = [("API", "http://127.0.0.1:1"), ("MLflow", "http://127.0.0.1:2")]
+
+PROOF = Proof(
+    ParityCounts(checked=1_100, equal=1_098, unprovable={"HOLE": 2}), ArchiveCounts(rows=900), []
+)
 
 
 def a_tally() -> Tally:
@@ -23,11 +28,11 @@ def a_tally() -> Tally:
     return tally
 
 
-def shown(tallies: list[Tally], *, terminal: bool) -> list[str]:
+def shown(tallies: list[Tally], *, terminal: bool, proof: Proof = PROOF) -> list[str]:
     console = Console(file=io.StringIO(), record=True, width=160, force_terminal=terminal)
     with RunView(console, ADDRESSES) as view:
         for second, tally in enumerate(tallies, start=1):
-            view.show(tally, float(second), 550.0)
+            view.show(tally, float(second), 550.0, proof)
     return console.export_text().splitlines()
 
 
@@ -56,3 +61,14 @@ def test_a_terminal_has_one_page() -> None:
         assert part in text
     assert text.index("pay_2") < text.index("pay_1"), "the newest stands first"
     assert "NO_MODEL VELOCITY" in text
+
+
+def test_the_proof_is_shown_and_what_is_wrong_with_it() -> None:
+    wrong = Proof(
+        ParityCounts(checked=9, equal=8, unequal=1), ArchiveCounts(), ["parity: 1 differs"]
+    )
+    for terminal in (False, True):
+        text = "\n".join(shown([a_tally()], terminal=terminal))
+        assert "proven 1,098 of 1,100, unequal 0, unprovable 2; archived 900 rows" in text
+        assert "differs" not in text
+        assert "parity: 1 differs" in "\n".join(shown([a_tally()], terminal=terminal, proof=wrong))
