@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features import operations as ops
+from features import rollup_kernel
 from features.geodesy import distance_km
 from features.program import Program, catalogue_program
 from features.records import AMOUNT_UNKNOWN, RECORD_WORDS
@@ -39,25 +40,43 @@ from features.reductions import (
     same_weekday,
     spread,
 )
+from features.rollup_kernel import CELL_WORDS, with_tiles
 from risk.domain.kinds import HOLE
-from risk.domain.limits import AMOUNT_SQUARED_CLAMP, HORIZON_MS, SKEW_MS_MAX
+from risk.domain.limits import (
+    AMOUNT_SQUARED_CLAMP,
+    HORIZON_MS,
+    HOUR_TILES_MS,
+    SKEW_MS_MAX,
+    TILE_WINDOW_MS_MIN,
+    TILES_KEPT_MS,
+)
 
-# SHA-256 (its start) of operations.py, geodesy.py and reductions.py; a test says what it is.
-PARTS: Final = "c647be2220838b49"
+# SHA-256 (its start) of operations.py, geodesy.py, reductions.py and rollup_kernel.py; a test
+# says what it is.
+PARTS: Final = "248b39b9221f4938"
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
 
 
+_NO_CELLS: Final = np.empty((0, CELL_WORDS), np.uint32)
+_NO_TILES: Final = np.empty((0, 0, 0), np.int64)
+
+
 class Batch(NamedTuple):
     """n events. ``words`` (N, 9) uint32: the records of all tails. ``spans`` (n, slots, 3):
     where those of each event begin (-1: no such entity) and end, and whether the tail is
-    truncated. ``facts`` (n, facts): the events, by ``features.operations.FACTS``.
+    truncated. ``facts`` (n, facts): the events, by ``features.operations.FACTS``. ``cells``
+    (M, 7): what is known of the records before truncated tails (``features.folded``);
+    ``tiles`` (n, slots, 3): where those of each tail begin (-1: not known) and end, and the
+    time of the newest record that they hold.
     """
 
     words: NDArray[np.uint32]
     spans: Ints
     facts: Ints
+    cells: NDArray[np.uint32] = _NO_CELLS
+    tiles: Ints = _NO_TILES
 
 
 class _Work(NamedTuple):
@@ -74,7 +93,13 @@ class _Work(NamedTuple):
 
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
-_LIMITS: Final = np.array([SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP], np.int64)
+_LIMITS: Final = np.array(
+    [
+        SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP, HOUR_TILES_MS, TILES_KEPT_MS,
+        TILE_WINDOW_MS_MIN,
+    ],
+    np.int64,
+)  # fmt: skip
 # Own role of each slot: account, card, device, ip, merchant, beneficiary.
 _OWN_ROLE: Final = (0, 1, 2, 3, 4, 4)
 
@@ -245,6 +270,16 @@ def _combine(op: int, left: float, right: float, number: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _tiled(row: Ints, limits: Ints) -> bool:
+    """Whether tiles can tell what lies before the tail; see ``Step.tiled``."""
+    if row[2] < limits[5]:
+        return False
+    if row[0] == ops.COUNT:
+        return True
+    return row[4] == ops.FIELD_AMOUNT and row[0] in (ops.SUM, ops.KNOWN, ops.MAXIMUM)
+
+
+@njit(cache=True, nogil=True)
 def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generation: int) -> int:
     """Fill values and doubts of the rows over tails; returns the next free generation."""
     values, doubts = work.values, work.doubts
@@ -268,8 +303,14 @@ def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generatio
                 n = _narrow(work.held[AGE], work.chosen, n, window)
             generation += 1
             value, depth = _over_tail(row, facts, work, n, generation)
+            doubt = span[2] != 0 and depth > first_age
+            if doubt and batch.tiles[item, slot, 0] >= 0 and _tiled(row, work.limits):
+                value, doubt = with_tiles(
+                    row, value, batch.cells, batch.tiles[item, slot], facts[ops.FACT_TIME],
+                    work.limits,
+                )  # fmt: skip
             values[at] = value
-            doubts[at] = span[2] != 0 and depth > first_age
+            doubts[at] = doubt
     return generation
 
 
@@ -298,7 +339,9 @@ def evaluate(
     out: NDArray[np.float64],
     inexact: NDArray[np.uint8],
 ) -> None:
-    """Fill ``out`` and ``inexact`` (n, F). ``limits``: skew, horizon, clamp of squares."""
+    """Fill ``out`` and ``inexact`` (n, F). ``limits``: skew, horizon, clamp of squares, for how
+    long tiles are an hour wide and are kept at all, shortest window that is told by tiles.
+    """
     longest = 1
     for item in range(len(batch.spans)):
         for slot in range(batch.spans.shape[1]):
@@ -337,6 +380,8 @@ def words_of(records: bytes) -> NDArray[np.uint32]:
 
 def run(program: Program, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Vectors and inexact flags, both (n, F), of the n events of ``batch``."""
+    if not batch.tiles.size:
+        batch = batch._replace(tiles=np.full(batch.spans.shape, -1, np.int64))
     out = np.empty((len(batch.spans), len(program.outputs)), np.float64)
     inexact = np.empty(out.shape, np.uint8)
     evaluate(batch, program, _LIMITS, out, inexact)
@@ -349,3 +394,4 @@ def warm() -> None:
     words = words_of(b"")
     spans = np.full((1, len(program.ends) - 1, 3), -1, np.int64)
     run(program, Batch(words, spans, np.zeros((1, len(ops.FACTS)), np.int64)))
+    rollup_kernel.warm()

@@ -16,6 +16,8 @@ A tile is an hour wide, and a day wide where all of its day ended ``HOUR_TILES_M
 newest record or earlier. What began ``TILES_KEPT_MS`` before that is dropped. Both follow from
 the newest record alone, so the cells are a function of the set of folded records: the order
 and the batches in which they came change nothing.
+
+Part of the kernel: see there what a change here needs.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.operations import COUNT, KNOWN, MAXIMUM, SUM
 from features.records import AMOUNT_UNKNOWN
 from risk.domain.kinds import HOLE
 from risk.domain.limits import HOUR_TILES_MS, TILES_KEPT_MS
@@ -127,3 +130,90 @@ def fold(
         of = (1, known, amount * known, amount * known)
         held = _add(cells, held, _key(time_ms, coarse_ms) | kind, time_ms, of)
     return held, newest_ms
+
+
+@njit(cache=True, nogil=True)
+def fold_tails(words: Words, cells: Words, asked: Ints, limits: Ints, out: Words) -> Ints:
+    """The cells that events see: those of a rollup, and of the records that follow it.
+
+    Rows of ``asked``: where the cells of the rollup begin and end, the time of its newest
+    record, where the records behind it begin and end in ``words``. A row that goes on from the
+    one before it (same beginnings, no earlier end) takes over its cells. Fills ``out``; returns
+    rows of where the cells begin and end there, and the time of the newest record.
+    """
+    told = np.empty((len(asked), 3), np.int64)
+    free = 0
+    for row in range(len(asked)):
+        begin, end, newest_ms = asked[row, 0], asked[row, 1], asked[row, 2]
+        since, until = asked[row, 3], asked[row, 4]
+        before = row - 1
+        if (
+            before >= 0
+            and asked[before, 0] == begin
+            and asked[before, 3] == since
+            and asked[before, 4] <= until
+        ):
+            held = told[before, 1] - told[before, 0]
+            out[free : free + held] = out[told[before, 0] : told[before, 1]]
+            newest_ms, since = told[before, 2], asked[before, 4]
+        else:
+            held = end - begin
+            out[free : free + held] = cells[begin:end]
+        held, newest_ms = fold(out[free:], held, newest_ms, words, (since, until), limits)
+        told[row, 0], told[row, 1], told[row, 2] = free, free + held, newest_ms
+        free += held
+    return told
+
+
+@njit(cache=True, nogil=True)
+def with_tiles(
+    row: Ints, value: float, cells: Words, tiles: Ints, now_ms: int, limits: Ints
+) -> tuple[float, bool]:
+    """``value`` of a row over a tail with what the tiles before the tail add to it.
+
+    The old edge of the window is rounded to the nearest edge of a tile. Also whether that is
+    in doubt: where a tile holds both records that the event sees and newer ones, or is dropped,
+    or too wide for the window.
+    """
+    mask, window_ms = row[3], row[2]
+    coarse_ms, dropped_ms = begins_ms(tiles[2], limits[3]), begins_ms(tiles[2], limits[4])
+    edge_ms = now_ms - window_ms
+    doubt = edge_ms < dropped_ms or (edge_ms < coarse_ms and window_ms <= limits[3])
+    total, largest = 0, -1
+    for at in range(tiles[1] - 1, tiles[0] - 1, -1):
+        key = int(np.int64(cells[at, 0]))
+        begin_ms = (key >> 5) * HOUR_MS
+        width_ms = DAY_MS if begin_ms < coarse_ms else HOUR_MS
+        if begin_ms + width_ms // 2 <= edge_ms:
+            break
+        if mask >> (key & 31) & 1 == 0 or begin_ms > now_ms + limits[0]:
+            continue
+        if begin_ms + int(np.int64(cells[at, 1])) > now_ms + limits[0]:
+            doubt = True
+            continue
+        if row[0] == COUNT:
+            total += int(np.int64(cells[at, 2]))
+        elif row[0] == KNOWN:
+            total += int(np.int64(cells[at, 3]))
+        elif row[0] == SUM:
+            total += int(np.int64(cells[at, 4]) | np.int64(cells[at, 5]) << 32)
+        elif cells[at, 3] > 0:
+            largest = max(largest, int(np.int64(cells[at, 6])))
+    if row[0] != MAXIMUM:
+        return value + float(total), doubt
+    if largest < 0 or value >= float(largest):
+        return value, doubt
+    return float(largest), doubt
+
+
+def warm() -> None:
+    """Compile the fold, or load it from numba's cache."""
+    words = np.frombuffer(b"", dtype="<u4").reshape(-1, 9)
+    cells = np.empty((1, CELL_WORDS), np.uint32)
+    fold(cells, 0, 0, words, (0, 0), LIMITS)
+    fold_tails(words, words_of_cells(b""), np.zeros((1, 5), np.int64), LIMITS, cells)
+
+
+def words_of_cells(cells: bytes) -> Words:
+    """Packed cells as (n, 7) words, read-only: numba compiles such arrays apart from others."""
+    return np.frombuffer(cells, dtype="<u4").reshape(-1, CELL_WORDS)

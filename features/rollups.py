@@ -111,6 +111,14 @@ def unpack_rollup(value: bytes | memoryview) -> Rollup:
     return Rollup(newest | newest_high << 32, folded | folded_high << 32, gaps, cells)
 
 
+def cells_in(rolled: bytes | memoryview) -> tuple[int, bytes | memoryview]:
+    """The time of the newest record of a packed rollup, and its packed cells."""
+    if not rolled:
+        return 0, b""
+    newest, newest_high, _, _, count = _HEAD.unpack_from(rolled)
+    return newest | newest_high << 32, rolled[ROLLUP_HEADER_BYTES + count * GAP_BYTES :]
+
+
 def _words(records: bytes | bytearray | memoryview) -> NDArray[np.uint32]:
     """Records as (n, 9) words. Read-only, so that numba compiles the fold only once."""
     if len(records) % RECORD_BYTES:

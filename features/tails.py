@@ -10,9 +10,13 @@ class Tail(NamedTuple):
 
     ``records`` is a run of 36-byte records (``features.records``) in sequence order, oldest
     first, from ``tail_from`` up to but without the event's own. ``truncated`` is true where
-    the log once held older records than these.
+    the log once held older records than these. What is known of those: ``rolled``, the bytes
+    of a rollup (``features.rollups``; empty where it holds nothing, None where it is not
+    known), and ``older``, the records between it and ``records``.
     """
 
     kind: str
     records: bytes | memoryview
     truncated: bool
+    older: bytes | memoryview = b""
+    rolled: bytes | memoryview | None = None

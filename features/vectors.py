@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features import kernel
+from features import folded, kernel
 from features.catalogue import FEATURE_NAMES
 from features.operations import FACTS, REPORTING_MINOR, ROUND_MINOR, SLOTS
 from features.program import catalogue_program
@@ -19,6 +19,8 @@ from features.records import (
     Facts,
     facts,
 )
+from features.rollup_kernel import words_of_cells
+from features.rollups import CELL_BYTES, cells_in
 from features.tails import Tail
 from features.windows import program_with
 from risk.domain.event import Payment
@@ -52,6 +54,7 @@ def vectors(
     chunks: list[bytes | memoryview] = []
     spans: list[int] = []
     rows: list[int] = []
+    fallen = _Fallen()
     start = 0
     for number, (arrival, tails) in enumerate(items):
         payment = arrival.event
@@ -60,6 +63,10 @@ def vectors(
         _check(payment, tails)
         of_item = _NO_TAILS.copy()
         for tail in tails:
+            if tail.truncated and tail.rolled is not None:
+                fallen.add(number, tail, start)
+                chunks.append(tail.older)
+                start += len(tail.older) // RECORD_BYTES
             stop = start + len(tail.records) // RECORD_BYTES
             at = 3 * SLOTS[tail.kind]
             of_item[at : at + 3] = start, stop, tail.truncated
@@ -70,13 +77,44 @@ def vectors(
         rows += fact_row(payment, of)
     if not items:
         return np.empty((0, len(names)), np.float64), []
+    words = kernel.words_of(b"".join(chunks))
     batch = kernel.Batch(
-        kernel.words_of(b"".join(chunks)),
+        words,
         np.array(spans, np.int64).reshape(len(items), len(SLOTS), 3),
         np.array(rows, np.int64).reshape(len(items), len(FACTS)),
+        *fallen.tiles(words, len(items)),
     )
     out, inexact = kernel.run(program, batch)
     return out, _names(inexact, names)
+
+
+class _Fallen:
+    """What is known of the records before the truncated tails of a batch."""
+
+    def __init__(self) -> None:
+        self._of: list[tuple[int, int]] = []
+        self._asked: list[tuple[int, int, int, int, int]] = []
+        self._cells: list[bytes | memoryview] = []
+        self._held = 0
+
+    def add(self, item: int, tail: Tail, start: int) -> None:
+        """The records before ``tail`` will stand in the batch from ``start`` on."""
+        newest_ms, cells = cells_in(tail.rolled or b"")
+        held, older = len(cells) // CELL_BYTES, len(tail.older) // RECORD_BYTES
+        self._of.append((item, SLOTS[tail.kind]))
+        self._asked.append((self._held, self._held + held, newest_ms, start, start + older))
+        self._cells.append(cells)
+        self._held += held
+
+    def tiles(self, words: NDArray[np.uint32], items: int) -> folded.Tiles:
+        """``cells`` and ``tiles`` of the batch."""
+        return folded.tiles(
+            words,
+            words_of_cells(b"".join(self._cells)),
+            np.array(self._asked, np.int64).reshape(-1, folded.ASKED),
+            np.array(self._of, np.int64).reshape(-1, 2),
+            items,
+        )
 
 
 def facts_of(arrival: Arrival) -> Facts:
