@@ -68,16 +68,19 @@ class Registry:
         bundle: Bundle,
         parameters: Mapping[str, str],
         *,
-        alias: str = CHAMPION,
+        alias: str | None = CHAMPION,
         plots: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> str:
         """Log a run with the files of ``bundle``, register it, point ``alias`` at it.
 
-        ``plots`` are pictures by file name. Returns the version's number. The alias moves last:
-        whoever follows it finds the files in place.
+        ``plots`` are pictures by file name, ``files`` other artifacts by path. Returns the
+        version's number. The alias moves last: whoever follows it finds the files in place. None
+        leaves the version a draft that nothing follows.
         """
         with _answering(self._address) as client:
-            run_id = self._log_run(client, bundle, parameters, plots or {})
+            pictures = {f"plots/{name}": body for name, body in (plots or {}).items()}
+            run_id = self._log_run(client, bundle, parameters, pictures | dict(files or {}))
             self._create_name(client)
             registered = client.create_model_version(
                 self.name,
@@ -93,7 +96,8 @@ class Registry:
                 await_creation_for=0,  # the version is there when the server answers
             )
             version = str(registered.version)
-            client.set_registered_model_alias(self.name, alias, version)
+            if alias is not None:
+                client.set_registered_model_alias(self.name, alias, version)
             return version
 
     def point(self, alias: str, version: str) -> None:
@@ -151,7 +155,7 @@ class Registry:
         client: MlflowClient,
         bundle: Bundle,
         parameters: Mapping[str, str],
-        plots: Mapping[str, bytes],
+        files: Mapping[str, bytes],
     ) -> str:
         from mlflow.entities import Metric, Param
 
@@ -170,10 +174,12 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="weir-model-") as place:
             bundle.write(Path(place) / ARTIFACT_FOLDER)
             client.log_artifacts(run_id, str(Path(place) / ARTIFACT_FOLDER), ARTIFACT_FOLDER)
-            for name, body in plots.items():
-                picture = Path(place) / name
-                picture.write_bytes(body)
-                client.log_artifact(run_id, str(picture), "plots")
+            for name, body in files.items():
+                file = Path(place) / "files" / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(body)
+            if files:
+                client.log_artifacts(run_id, str(Path(place) / "files"))
         client.set_terminated(run_id)
         return run_id
 

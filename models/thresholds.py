@@ -210,7 +210,7 @@ class _Costs:
 def _above(place: Ints, value: Floats) -> Floats:
     """Sums of ``value`` over the rows at or above each threshold; 0 above the last."""
     at = np.bincount(place, value, minlength=len(GRID) + 1)
-    return np.cumsum(at[::-1])[::-1][1 : len(GRID) + 1]
+    return np.asarray(np.cumsum(at[::-1])[::-1][1 : len(GRID) + 1], dtype=np.float64)
 
 
 def _price(parts: list[_Costs], reviews_max: float) -> float:

@@ -79,10 +79,10 @@ def train(samples: Samples, split: Split, seed: int, source: str, rounds: int = 
     }
     papers = {
         "metrics.json": (json.dumps(metrics, indent=1, sort_keys=True) + "\n").encode(),
-        "card.md": card(split, metrics, parameters, table, _importance(model)).encode(),
+        "card.md": card(split, metrics, parameters, table, importance(model)).encode(),
     }
     features = FeatureList(catalogue=catalogue_digest(), names=FEATURE_NAMES)
-    bundle = make_bundle(text, features, table, _golden(samples, split, scores), papers)
+    bundle = make_bundle(text, features, table, golden(samples, split, scores), papers)
     return Trained(bundle, parameters, metrics, plots(split.test.fraud, scores))
 
 
@@ -122,7 +122,7 @@ def _boost(samples: Samples, part: Part, seed: int, rounds: int) -> str:
     return text
 
 
-def _golden(samples: Samples, split: Split, scores: np.ndarray) -> np.ndarray:
+def golden(samples: Samples, split: Split, scores: np.ndarray) -> np.ndarray:
     """Rows across the whole range of scores, and one where everything is missing."""
     order = np.argsort(scores, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, GOLDEN - 1).round().astype(np.int64))
@@ -130,7 +130,7 @@ def _golden(samples: Samples, split: Split, scores: np.ndarray) -> np.ndarray:
     return np.vstack([chosen, np.full((1, chosen.shape[1]), np.nan)])
 
 
-def _importance(model: NativeModel) -> list[tuple[str, float]]:
+def importance(model: NativeModel) -> list[tuple[str, float]]:
     """(feature, share of the total gain), the most useful first."""
     gains = np.zeros(len(FEATURE_NAMES))
     for tree in model.dump()["tree_info"]:
