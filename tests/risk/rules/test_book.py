@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from features.catalogue import CATALOGUE
 from risk.domain.errors import BadBook
 from risk.rules.book import Book, Examples, Rule
-from risk.rules.book_check import check_book, problems_of
+from risk.rules.book_check import check_book, problems_of, windows_of_rule
 from risk.rules.book_file import (
     BOOK_BYTES_MAX,
     STARTER_BOOK,
@@ -57,7 +58,11 @@ def problems(*rules: Rule) -> list[str]:
 def test_the_starter_book_is_live_and_without_problems() -> None:
     starter = read_book(STARTER_BOOK)
     check_book(starter, SCHEMA, TABLES, NOW_MS)
-    assert [one.state for one in starter.rules] == ["live"] * 10
+    states = Counter(one.state for one in starter.rules)
+    assert states["live"] >= 30
+    # Rules over windows ship as drafts: what a book costs each payment is its owner's choice.
+    drafts = {one.id for one in starter.rules if windows_of_rule(one, SCHEMA)}
+    assert drafts == {one.id for one in starter.rules if one.state == "draft"} != set()
     assert load_book(dump_book(starter)) == starter
 
 
