@@ -7,7 +7,7 @@ Places may come in any order. A log takes the room it needs, doubling; what lies
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from features.proof.arena_kernel import (
 )  # fmt: skip
 from features.records import RECORD_WORDS, ROLE_OF_KIND, ROLES
 from risk.domain.ids import hash20
+from risk.domain.kinds import ENTITY_KINDS
 
 LogName = tuple[str, str, str]
 """Tenant, kind, identifier."""
@@ -41,32 +42,32 @@ class Arena:
         # Without a cut nothing is missing, so no log needs an anchor; nor can it have one where
         # arrivals are not told by the wall clock.
         self._cut_ms = NOBODY if cut_ms is None or not clocked else cut_ms
-        self.places = Places(
-            np.empty((_ROOM, RECORD_WORDS), np.uint32),
-            np.zeros(_ROOM, np.uint8),
-            np.zeros(_ROOM, np.int64),
-            np.zeros(_ROOM, np.int64),
-        )
+        self.places = _new_places(_ROOM)
         self.logs = _new_logs(_LOGS)
         self._rooms = Rooms(np.full(CLASSES, -1, np.int64), np.zeros(1, np.int64))
         self.hashes = np.zeros(_LOGS, np.int64)
-        self._numbers: dict[str, dict[tuple[str, str], int]] = {}
+        self._numbers: dict[str, dict[str, dict[str, int]]] = {}
         self._names: list[LogName] = []
 
     def numbers(self, tenant: str, names: Sequence[tuple[str, str]]) -> list[int]:
         """The numbers of logs by kind and identifier, new ones for new logs."""
         held = self._numbers.get(tenant)
         if held is None:
-            held = self._numbers[tenant] = {}
+            held = self._numbers[tenant] = {kind: {} for kind in ENTITY_KINDS}
         try:
-            return [held[name] for name in names]
+            return [held[kind][identifier] for kind, identifier in names]
         except KeyError:
-            return [held[name] if name in held else self._new(tenant, name) for name in names]
+            return [
+                number
+                if (number := held[kind].get(identifier)) is not None
+                else self._new(held[kind], (tenant, kind, identifier))
+                for kind, identifier in names
+            ]
 
-    def _new(self, tenant: str, name: tuple[str, str]) -> int:
-        kind, identifier = name
-        found = self._numbers[tenant][name] = len(self._names)
-        self._names.append((tenant, kind, identifier))
+    def _new(self, held: dict[str, int], name: LogName) -> int:
+        tenant, kind, identifier = name
+        found = held[identifier] = len(self._names)
+        self._names.append(name)
         if found >= len(self.logs.start):
             self.logs = _grown_logs(self.logs)
             self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)))
@@ -99,7 +100,7 @@ class Arena:
             done = put(self.places, self.logs, self._rooms, of, done, self._cut_ms)
             if done == len(entries):
                 return of.results
-            self.places = Places(*(_doubled(array) for array in self.places))
+            self.places = _grown_places(self.places)
 
     def see(self, asked: Ints) -> Ints:
         """Rows of ``Seen`` for rows of log, tail_from, sequence and base."""
@@ -118,28 +119,31 @@ class Arena:
 
 
 def _new_logs(count: int) -> Logs:
-    def filled(value: int) -> Ints:
-        return np.full(count, value, np.int64)
+    empty = {"room": -1, "anchor": NOBODY, "pin": NOBODY}
+    row = np.array([empty.get(name, 0) for name in Logs._fields], np.int64)
+    return _columns(np.tile(row, (count, 1)))
 
-    return Logs(
-        start=filled(0),
-        room=filled(-1),
-        first=filled(0),
-        following=filled(0),
-        newest_ms=filled(0),
-        anchor=filled(NOBODY),
-        pin=filled(NOBODY),
-        dropped=np.zeros(count, np.uint8),
-    )
+
+def _columns(table: Ints) -> Logs:
+    """The columns of a table with one row, and one line of the processor's cache, for each log."""
+    return Logs(*[table[:, column] for column in range(table.shape[1])])
 
 
 def _grown_logs(held: Logs) -> Logs:
     more = _new_logs(len(held.start))
-    pairs: list[Any] = list(zip(held, more, strict=True))
-    return Logs(*[np.concatenate(pair) for pair in pairs])
+    return _columns(np.concatenate((np.column_stack(held), np.column_stack(more))))
 
 
-def _doubled(array: NDArray[Any]) -> NDArray[Any]:
-    grown = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
+def _new_places(count: int) -> Places:
+    """Origin and arrival of a place lie side by side, as they are written together."""
+    pair = np.zeros((count, 2), np.int64)
+    words = np.empty((count, RECORD_WORDS), np.uint32)
+    return Places(words, np.zeros(count, np.uint8), pair[:, 0], pair[:, 1])
+
+
+def _grown_places(held: Places) -> Places:
+    count = len(held.state)
+    grown = _new_places(2 * count)
+    grown.words[:count], grown.state[:count] = held.words, held.state
+    grown.origin[:count], grown.arrived_ms[:count] = held.origin, held.arrived_ms
     return grown

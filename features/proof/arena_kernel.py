@@ -57,7 +57,7 @@ class Logs(NamedTuple):
     newest_ms: Ints
     anchor: Ints
     pin: Ints
-    dropped: NDArray[np.uint8]  # places before first were held once
+    dropped: Ints  # 1: places before first were held once
 
 
 class Rooms(NamedTuple):
@@ -115,7 +115,8 @@ def _lay_out(
         low, high = max(first, logs.first[log]), min(following, logs.following[log])
         for sequence in range(low, high):
             source, target = old + sequence - logs.first[log], at + sequence - first
-            places.words[target] = places.words[source]
+            for word in range(RECORD_WORDS):
+                places.words[target, word] = places.words[source, word]
             places.state[target] = places.state[source]
             places.origin[target] = places.origin[source]
             places.arrived_ms[target] = places.arrived_ms[source]
@@ -136,10 +137,10 @@ def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _same(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> bool:
+def _same(one: NDArray[np.uint32], at: int, other: NDArray[np.uint32], number: int) -> bool:
     differing = 0
     for word in range(RECORD_WORDS):
-        differing += one[word] != other[word]
+        differing += one[at, word] != other[number, word]
     return differing == 0
 
 
@@ -181,15 +182,17 @@ class Entries(NamedTuple):
 def _put_one(
     places: Places, logs: Logs, rooms: Rooms, entries: Entries, number: int, cut_ms: int
 ) -> int:
-    entry, words = entries.rows[number], entries.words[number]
-    log, sequence, state, arrived_ms = entry[0], entry[1], entry[2], entry[4]
+    rows, words = entries.rows, entries.words
+    log, sequence, state, arrived_ms = (
+        rows[number, 0], rows[number, 1], rows[number, 2], rows[number, 4],
+    )  # fmt: skip
     told = state != TOLD_VOID
     if logs.room[log] >= 0 and told and arrived_ms - logs.newest_ms[log] >= _TTL_MS:
         held = logs.start[log] + sequence - logs.first[log]
         if sequence < logs.first[log] or (
             sequence < logs.following[log]
             and places.state[held] == KNOWN
-            and not _same(places.words[held], words)
+            and not _same(places.words, held, words, number)
         ):
             _begin_anew(places, logs, rooms, log)
     room = _ensure(places, logs, rooms, log, sequence)
@@ -206,12 +209,13 @@ def _put_one(
     if arrived_ms >= cut_ms:
         logs.anchor[log] = min(logs.anchor[log], sequence)
     if held_state == KNOWN and state == KNOWN:
-        return REPEATED if _same(places.words[at], words) else CONFLICT
+        return REPEATED if _same(places.words, at, words, number) else CONFLICT
     if held_state in (KNOWN, UNRATED):
         return REPEATED
-    places.words[at] = words
+    for word in range(RECORD_WORDS):
+        places.words[at, word] = words[number, word]
     places.state[at] = state
-    places.origin[at] = entry[3]
+    places.origin[at] = rows[number, 3]
     places.arrived_ms[at] = arrived_ms
     return STORED
 

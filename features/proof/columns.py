@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Columns(NamedTuple):
 
 def columns_of(told: Sequence[Told]) -> Columns:
     """The columns of ``told``. Raises OverflowError where a place has an impossible number."""
-    places = [at for one in told for at in one.positions]
+    places = list(chain.from_iterable([one.positions for one in told]))
     numbers = [
         number for at in places for number in (at.incarnation, at.base, at.sequence, at.tail_from)
     ]
