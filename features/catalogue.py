@@ -12,7 +12,9 @@ from features.families import (
     amount,
     behaviour,
     counterparties,
+    flow,
     geography,
+    links,
     payment,
     recency,
     reputation,
@@ -32,7 +34,9 @@ FAMILIES: Final[dict[str, tuple[FeatureSpec, ...]]] = {
     "geography": geography.FEATURES,
     "timing": timing.FEATURES,
     "reputation": reputation.FEATURES,
+    "links": links.FEATURES,
     "behaviour": behaviour.FEATURES,
+    "flow": flow.FEATURES,
     "payment": payment.FEATURES,
 }
 CATALOGUE: Final[tuple[FeatureSpec, ...]] = tuple(
@@ -53,8 +57,8 @@ _BY_NAME: Final = by_name(CATALOGUE)
 
 
 @cache
-def catalogue_digest() -> str:
-    """SHA-256, in hex, of all that decides the bits of a vector, in order.
+def catalogue_body() -> bytes:
+    """All that decides the bits of a vector, in order: what a digest stands for.
 
     Names, versions, defaults and computations; units and sentences may be reworded.
     """
@@ -62,7 +66,22 @@ def catalogue_digest() -> str:
         [spec.name, spec.version, repr(spec.default), spec.computation] for spec in CATALOGUE
     ]
     bounds = [KERNEL_VERSION, RECORD_BYTES, SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP]
-    return hashlib.sha256(json.dumps([bounds, declared]).encode()).hexdigest()
+    return json.dumps([bounds, declared]).encode()
+
+
+@cache
+def catalogue_digest() -> str:
+    """SHA-256 of ``catalogue_body``, in hex."""
+    return hashlib.sha256(catalogue_body()).hexdigest()
+
+
+def names_in(body: bytes) -> tuple[str, ...]:
+    """The feature names, in order, of a catalogue's body; ValueError where it is none."""
+    try:
+        _bounds, declared = json.loads(body)
+        return tuple(str(one[0]) for one in declared)
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"not the body of a catalogue: {error}") from None
 
 
 def feature(name: str) -> FeatureSpec:

@@ -46,6 +46,8 @@ def whole(spec: FeatureSpec) -> dict[str, str | int]:
         **row(spec),
         "version": spec.version,
         "owner": spec.owner,
+        "monotone": spec.monotone,
+        "example": spec.example,
         "computation": spec.computation,
     }
 

@@ -17,6 +17,9 @@ MISSING: Final = math.nan
 WINDOW_WORDS: Final = {
     "5m": "5 minutes", "1h": "hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days",
 }  # fmt: skip
+# Ages inside a window and outside of it, for examples.
+INSIDE: Final = {"5m": "2m", "1h": "20m", "24h": "5h", "7d": "3d", "30d": "12d"}
+OUTSIDE: Final = {"5m": "6m", "1h": "2h", "24h": "2d", "7d": "8d", "30d": "31d"}
 _NAME: Final = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)+")
 
 
@@ -28,6 +31,10 @@ class FeatureSpec:
     is None for features that look back as far as 30 days without being a window's total.
     ``default`` is the value where the feature is missing: the event lacks the entity or the
     field, or there is nothing to divide by. Every value is a float64.
+
+    ``example`` is a story and the value it gives (``features.examples``); a test runs it.
+    ``monotone`` is what a model must respect: 1 where more of it never means less risk, -1
+    where more of it never means more. Neither enters the digest of the catalogue.
     """
 
     name: str
@@ -37,9 +44,11 @@ class FeatureSpec:
     unit: str
     sentence: str
     step: Step
+    example: str
     default: float = MISSING
     version: int = 1
     owner: str = "risk"
+    monotone: Literal[-1, 0, 1] = 0
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -48,6 +57,8 @@ class FeatureSpec:
             raise ValueError(f"{self.name}: no such entity {self.entity!r}")
         if not self.unit or not self.sentence.endswith("."):
             raise ValueError(f"{self.name}: a feature has a unit and one whole sentence")
+        if " -> " not in self.example:
+            raise ValueError(f"{self.name}: a feature has an example that says its value")
 
     @property
     def exactness(self) -> Exactness:

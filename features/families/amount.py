@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from features.spec import WINDOW_WORDS, Dtype, FeatureSpec
+from features.operations import REPORTING_MINOR, ROUND_MINOR
+from features.spec import INSIDE, OUTSIDE, WINDOW_WORDS, Dtype, FeatureSpec
 from features.steps import (
     SPENDING,
     Past,
@@ -19,14 +20,26 @@ from features.steps import (
     amount_sum,
     amounts_at_most,
     amounts_at_most_own,
+    count,
     divide,
     fact,
+    just_under,
     known,
+    multiples,
+    recent_median,
     subtract,
 )
 
 _MINOR: Final = "minor units of the base currency"
 _SMALL_MINOR: Final = 500
+_RECENT: Final = 15  # amounts whose median is taken
+
+
+# What the features of the same story are.
+_VALUES: Final = {
+    "amount_sum": "4000", "amount_mean": "2000", "amount_max": "3000", "amount_spread": "1000",
+    "amount_ratio": "2", "amount_zscore": "2", "amount_rank": "1", "round_share": "1",
+}  # fmt: skip
 
 
 def _own() -> Step:
@@ -35,6 +48,8 @@ def _own() -> Step:
 
 def _amount(past: Past, what: str, unit: str, sentence: str, step: Step) -> FeatureSpec:
     dtype: Dtype = "integer" if what in ("amount_sum", "amount_max") else "decimal"
+    outside, inside = OUTSIDE[past.window], INSIDE[past.window]
+    story = f"{outside} ago payment amount 9; {inside} ago payment amount 1000"
     return FeatureSpec(
         name=f"{past.entity}_{what}_{past.window}",
         entity=past.entity,
@@ -43,6 +58,8 @@ def _amount(past: Past, what: str, unit: str, sentence: str, step: Step) -> Feat
         unit=unit,
         sentence=f"{sentence} of this {past.entity} in the last {WINDOW_WORDS[past.window]}.",
         step=step,
+        example=f"{story}; 1m ago payment amount 3000; now amount 4000 -> {_VALUES[what]}",
+        owner="payments",
     )
 
 
@@ -132,24 +149,85 @@ def small_payments(entity: str, window: str) -> FeatureSpec:
             f" last {WINDOW_WORDS[window]}."
         ),
         step=amounts_at_most(past, _SMALL_MINOR),
+        example=f"{INSIDE[window]} ago payment amount 500; 2s ago payment amount 501; now -> 1",
+        owner="payments",
     )
 
 
-def top_up_sum(window: str) -> FeatureSpec:
-    """Money that came into the account by top-ups.
+def round_share(entity: str, window: str) -> FeatureSpec:
+    """Share of round amounts: multiples of 1,000 minor units of the payment's own currency.
 
-    >>> top_up_sum("24h").name
-    'account_top_up_sum_24h'
+    >>> round_share("card", "30d").name
+    'card_round_share_30d'
     """
-    past = Past("account", window, ("top_up",))
+    past = Past(entity, window, SPENDING)
+    sentence = f"Share of multiples of {ROUND_MINOR:,} minor units among the earlier amounts"
+    step = divide(multiples(past, ROUND_MINOR), count(past))
+    return _amount(past, "round_share", "share", sentence, step)
+
+
+def under_share(entity: str, window: str) -> FeatureSpec:
+    """Share of the amounts that are just under the reporting threshold.
+
+    >>> under_share("account", "30d").name
+    'account_under_reporting_share_30d'
+    """
+    past = Past(entity, window, SPENDING)
     return FeatureSpec(
-        name=f"account_top_up_sum_{window}",
-        entity="account",
+        name=f"{entity}_under_reporting_share_{window}",
+        entity=entity,
         window_ms=past.window_ms,
-        dtype="integer",
-        unit=_MINOR,
-        sentence=f"Sum of the top-ups of this account in the last {WINDOW_WORDS[window]}.",
-        step=amount_sum(past),
+        dtype="decimal",
+        unit="share",
+        sentence=(
+            "Share of amounts less than a tenth below the reporting threshold of"
+            f" {REPORTING_MINOR:,} minor units of this {entity} in the last"
+            f" {WINDOW_WORDS[window]}."
+        ),
+        step=divide(just_under(past, REPORTING_MINOR), known(past, "amount")),
+        example="2d ago payment amount 950000; 1d ago payment amount 2000; now -> 0.5",
+        owner="payments",
+    )
+
+
+def median(entity: str) -> tuple[FeatureSpec, FeatureSpec]:
+    """Median of the 15 amounts that came last, and this amount over it.
+
+    >>> [spec.name for spec in median("card")]
+    ['card_amount_median', 'card_amount_over_median']
+    """
+    past = Past(entity, "30d", SPENDING)
+    of_last = recent_median(past, _RECENT)
+    story = "3d ago payment amount 900; 2d ago payment amount 100; 1h ago payment amount 200"
+    return (
+        FeatureSpec(
+            name=f"{entity}_amount_median",
+            entity=entity,
+            window_ms=None,
+            dtype="decimal",
+            unit=_MINOR,
+            sentence=(
+                f"Median of the {_RECENT} amounts of this {entity} that came last, of at most 30"
+                " days."
+            ),
+            step=of_last,
+            example=f"{story}; now amount 1000 -> 200",
+            owner="payments",
+        ),
+        FeatureSpec(
+            name=f"{entity}_amount_over_median",
+            entity=entity,
+            window_ms=None,
+            dtype="decimal",
+            unit="ratio",
+            sentence=(
+                f"This amount divided by the median of the {_RECENT} amounts of this {entity} that"
+                " came last."
+            ),
+            step=divide(_own(), of_last),
+            example=f"{story}; now amount 1000 -> 5",
+            owner="payments",
+        ),
     )
 
 
@@ -166,5 +244,8 @@ FEATURES: Final = (
     rank("account", "30d"),
     small_payments("card", "1h"),
     small_payments("merchant", "1h"),
-    top_up_sum("24h"),
+    round_share("account", "30d"),
+    under_share("account", "30d"),
+    *median("account"),
+    *median("card"),
 )

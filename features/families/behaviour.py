@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from features.spec import WINDOW_WORDS, FeatureSpec
-from features.steps import Past, count, newest_age, seconds
+from features.spec import INSIDE, OUTSIDE, WINDOW_WORDS, FeatureSpec
+from features.steps import Past, count, newest_age, oldest_same_age, seconds
 
 _DONE: Final = {
     "logins": ("login", "Successful logins"),
@@ -32,6 +32,9 @@ def done(entity: str, what: str, window: str) -> FeatureSpec:
         unit="events",
         sentence=f"{words} for this {entity} in the last {WINDOW_WORDS[window]}.",
         step=count(past),
+        example=f"{OUTSIDE[window]} ago {kind}; {INSIDE[window]} ago {kind}; now -> 1",
+        owner="identity",
+        monotone=1 if what == "failed_logins" else 0,
     )
 
 
@@ -49,6 +52,35 @@ def since(kind: str, words: str) -> FeatureSpec:
         unit="s",
         sentence=f"Seconds since the last {words} of this account, up to 30 days.",
         step=seconds(newest_age(Past("account", "30d", (kind,)))),
+        example=f"3d ago {kind}; 5m ago {kind}; 1m ago payment; now -> 300",
+        owner="identity",
+    )
+
+
+def since_added() -> FeatureSpec:
+    """Seconds since the account stored the beneficiary that this payment goes to.
+
+    >>> since_added().name
+    'account_beneficiary_since_added'
+    """
+    return FeatureSpec(
+        name="account_beneficiary_since_added",
+        entity="account",
+        window_ms=None,
+        dtype="decimal",
+        unit="s",
+        sentence=(
+            "Seconds since this account first stored the beneficiary of this payment, up to 30"
+            " days."
+        ),
+        step=seconds(
+            oldest_same_age(Past("account", "30d", ("beneficiary_added",)), "counterparty")
+        ),
+        example=(
+            "10m ago beneficiary_added beneficiary ben-1; 2m ago beneficiary_added beneficiary"
+            " ben-2; now transfer beneficiary ben-1 -> 600"
+        ),
+        owner="identity",
     )
 
 
@@ -61,4 +93,8 @@ FEATURES: Final = (
     done("account", "beneficiaries_added", "24h"),
     done("ip", "failed_logins", "1h"),
     since("password_reset", "password reset"),
+    since("login_failed", "failed login"),
+    since("device_change", "change of device"),
+    since("beneficiary_added", "new beneficiary"),
+    since_added(),
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from features.spec import WINDOW_WORDS, FeatureSpec
+from features.spec import INSIDE, OUTSIDE, WINDOW_WORDS, FeatureSpec
 from features.steps import Past, distinct
 
 _PLURAL: Final = {
     "account": "accounts", "card": "cards", "device": "devices", "ip": "ips",
     "counterparty": "merchants", "country": "countries",
+}  # fmt: skip
+_EXAMPLE: Final = {
+    "counterparty": ("merchant", "shop-8", "shop-9"), "country": ("country", "DE", "FR"),
 }  # fmt: skip
 _WORDS: Final = {
     "ips": "IP addresses",
@@ -25,6 +28,8 @@ def different(entity: str, field: str, window: str) -> FeatureSpec:
     """
     plural = _PLURAL[field]
     past = Past(entity, window)
+    key, first, other = _EXAMPLE.get(field, (field, f"{field}-8", f"{field}-9"))
+    inside = INSIDE[window]
     return FeatureSpec(
         name=f"{entity}_{plural}_{window}",
         entity=entity,
@@ -36,6 +41,12 @@ def different(entity: str, field: str, window: str) -> FeatureSpec:
             f" in the last {WINDOW_WORDS[window]}."
         ),
         step=distinct(past, field),
+        example=(
+            f"{OUTSIDE[window]} ago payment {key} {other}; {inside} ago payment {key} {first};"
+            f" {inside} ago payment {key} {first}; 1m ago payment {key} {other}; now -> 2"
+        ),
+        owner="network",
+        monotone=1 if field == "account" and entity in ("card", "device") else 0,
     )
 
 
@@ -62,4 +73,5 @@ FEATURES: Final = (
     different("ip", "card", "24h"),
     different("merchant", "card", "1h"),
     different("beneficiary", "account", "7d"),
+    different("ip", "device", "24h"),
 )

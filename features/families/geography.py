@@ -24,6 +24,8 @@ def travelled(entity: str) -> tuple[FeatureSpec, FeatureSpec]:
             unit="km",
             sentence=f"Kilometres from the place of the last located payment of this {entity}.",
             step=distance(past),
+            example="2h ago payment at 52.5,13.4; 1h ago payment; now at 48.1,11.6 -> 505.693",
+            owner="identity",
         ),
         FeatureSpec(
             name=f"{entity}_speed",
@@ -36,6 +38,8 @@ def travelled(entity: str) -> tuple[FeatureSpec, FeatureSpec]:
                 " minute counts as one minute."
             ),
             step=per_hour(distance(past), place_age(past)),
+            example="2h ago payment at 52.5,13.4; 1h ago payment; now at 48.1,11.6 -> 252.847",
+            owner="identity",
         ),
     )
 

@@ -40,6 +40,8 @@ def since_last(entity: str) -> FeatureSpec:
         unit="s",
         sentence=f"Seconds since the last payment of this {entity}, up to 30 days.",
         step=seconds(newest_age(Past(entity))),
+        example="2h ago payment; 30s ago payment; 5s ago login; now -> 30",
+        owner="identity",
     )
 
 
@@ -57,6 +59,8 @@ def since_first(entity: str) -> FeatureSpec:
         unit="s",
         sentence=f"Seconds since the first payment of this {entity} in the last 30 days.",
         step=seconds(oldest_age(Past(entity))),
+        example="40d ago payment; 2h ago payment; 30s ago payment; now -> 7200",
+        owner="identity",
     )
 
 
@@ -66,6 +70,7 @@ def new(entity: str, field: str) -> FeatureSpec:
     >>> new("account", "device").name
     'account_new_device'
     """
+    known, other = ("DE", "FR") if field == "country" else (f"{field}-8", f"{field}-9")
     return FeatureSpec(
         name=f"{entity}_new_{field}",
         entity=entity,
@@ -77,6 +82,8 @@ def new(entity: str, field: str) -> FeatureSpec:
             " last 30 days."
         ),
         step=is_zero(same(Past(entity), _FIELD.get(field, field))),
+        example=f"2h ago payment {field} {known}; now {field} {other} -> 1",
+        owner="identity",
     )
 
 
@@ -97,6 +104,11 @@ def known_for(entity: str, field: str) -> FeatureSpec:
             " last 30 days."
         ),
         step=seconds(oldest_same_age(Past(entity), _FIELD.get(field, field))),
+        example=(
+            f"3h ago payment {field} {field}-9; 2h ago payment {field} {field}-8; 1h ago payment"
+            f" {field} {field}-8; now {field} {field}-8 -> 7200"
+        ),
+        owner="identity",
     )
 
 
@@ -114,6 +126,8 @@ def changed(entity: str, field: str) -> FeatureSpec:
         unit="0 or 1",
         sentence=f"1 where the last payment of this {entity} was in another {field}.",
         step=last_differs(Past(entity), field),
+        example=f"2h ago payment {field} FR; 1h ago payment {field} DE; now {field} FR -> 1",
+        owner="identity",
     )
 
 
@@ -123,6 +137,8 @@ FEATURES: Final = (
     since_first("device"),
     *(new("account", field) for field in ("device", "ip", "card", "merchant", "country")),
     *(new("card", field) for field in ("device", "merchant", "country")),
+    new("device", "account"),
     known_for("account", "device"),
+    known_for("account", "merchant"),
     changed("card", "country"),
 )

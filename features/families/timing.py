@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from features.spec import WINDOW_WORDS, FeatureSpec
-from features.steps import Past, count, divide, near_hour, newest_age, oldest_age, seconds
+from features.steps import (
+    Past,
+    count,
+    divide,
+    near_hour,
+    newest_age,
+    oldest_age,
+    same_weekday,
+    seconds,
+)
 
 
 def gap_mean(entity: str, window: str) -> FeatureSpec:
@@ -28,6 +37,8 @@ def gap_mean(entity: str, window: str) -> FeatureSpec:
             f" {WINDOW_WORDS[window]}, up to and with this one."
         ),
         step=seconds(divide(oldest_age(past), count(past))),
+        example="60s ago payment; 20s ago payment; now -> 30",
+        owner="identity",
     )
 
 
@@ -49,6 +60,8 @@ def gap_ratio(entity: str, window: str) -> FeatureSpec:
             f" payments in the last {WINDOW_WORDS[window]}."
         ),
         step=divide(newest_age(past), divide(oldest_age(past), count(past))),
+        example="60s ago payment; 15s ago payment; now -> 0.5",
+        owner="identity",
     )
 
 
@@ -70,6 +83,31 @@ def hour_share(entity: str, window: str) -> FeatureSpec:
             " made in this hour of the day (UTC), the one before or the one after."
         ),
         step=divide(near_hour(past), count(past)),
+        example="23h ago payment; 18h ago payment; 10h ago payment; 1h ago payment; now -> 0.5",
+        owner="identity",
+    )
+
+
+def weekday_share(entity: str, window: str) -> FeatureSpec:
+    """Share of the earlier payments on the weekday of this one.
+
+    >>> weekday_share("account", "30d").name
+    'account_weekday_share_30d'
+    """
+    past = Past(entity, window)
+    return FeatureSpec(
+        name=f"{entity}_weekday_share_{window}",
+        entity=entity,
+        window_ms=past.window_ms,
+        dtype="decimal",
+        unit="share",
+        sentence=(
+            f"Share of the payments of this {entity} in the last {WINDOW_WORDS[window]} that were"
+            " made on this day of the week (UTC)."
+        ),
+        step=divide(same_weekday(past), count(past)),
+        example="14d ago payment; 7d ago payment; 2d ago payment; 1d ago payment; now -> 0.5",
+        owner="identity",
     )
 
 
@@ -80,4 +118,5 @@ FEATURES: Final = (
     gap_ratio("card", "30d"),
     hour_share("account", "30d"),
     hour_share("card", "30d"),
+    weekday_share("account", "30d"),
 )

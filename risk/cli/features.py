@@ -57,7 +57,8 @@ def show(
     report: _Report = None,
 ) -> None:
     """Show one feature whole. Report keys: name, entity, window, dtype, unit, default,
-    exactness, sentence, version, owner, computation.
+    exactness, sentence, version, owner, monotone (1: more of it never means less risk), example
+    (a story that a test runs, and its value), computation.
     """
     from difflib import get_close_matches
 

@@ -18,12 +18,23 @@ from features.catalogue import (
     feature,
 )
 from features.spec import FeatureSpec
-from features.steps import WINDOWS_MS, Past, Step, count, distinct, divide, fact, is_zero
+from features.steps import (
+    WINDOWS_MS,
+    Past,
+    Step,
+    count,
+    distinct,
+    divide,
+    fact,
+    is_zero,
+    multiples,
+    recent_median,
+)
 from risk.domain.kinds import ENTITY_KINDS
 
 
 def test_names_are_unique_and_say_their_entity() -> None:
-    assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES) >= 60
+    assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES) >= 120
     for spec in CATALOGUE:
         assert spec.name.startswith(f"{spec.entity}_")
 
@@ -99,6 +110,7 @@ def test_examples_of_the_steps_hold() -> None:
         ({"entity": "planet"}, "no such entity"),
         ({"unit": ""}, "a unit and one whole sentence"),
         ({"sentence": "No full stop"}, "a unit and one whole sentence"),
+        ({"example": "now"}, "an example that says its value"),
     ],
 )
 def test_a_faulty_declaration_is_refused(changes: dict[str, str], reason: str) -> None:
@@ -110,6 +122,7 @@ def test_a_faulty_declaration_is_refused(changes: dict[str, str], reason: str) -
         unit="payments",
         sentence="Payments.",
         step=count(Past("card", "1h")),
+        example="now -> 0",
     )
     assert math.isnan(spec.default)
     with pytest.raises(ValueError, match=reason):
@@ -133,7 +146,11 @@ def test_a_faulty_step_is_refused() -> None:
         Step("divide", inputs=(fact("amount"),))
     with pytest.raises(ValueError, match="needs the past"):
         Step("count")
+    with pytest.raises(ValueError, match="a recent median is of 1 to 32 amounts"):
+        recent_median(Past("card"), 33)
+    with pytest.raises(ValueError, match="multiples needs a number above 0"):
+        multiples(Past("card"), 0)
     assert divide(fact("amount"), is_zero(fact("hour"))).past is None
 
 
-DIGEST = "87ddd5462e55b0cb81fcc0b51cd5637f5db9d4be766369cf3315d83de8ae386c"
+DIGEST = "3324b4f1f628f422bf1cb15a315f657962850ddfc77102bb8dd684cdfb4c0ab4"

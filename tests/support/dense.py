@@ -14,6 +14,7 @@ from tests.support.feature_oracle import WINDOW, Log
 from tests.support.histories import NOW_MS, ROLES, Case
 
 _KINDS = [*RECORD_KIND_CODE.values()] + [1, 2, 3] * 10
+_REPORTED = (899_999, 900_000, 950_000, 999_999, 1_000_000)  # about the reporting threshold
 _CHANNELS = (None, "ecom", "pos_chip", "p2p")
 
 
@@ -21,7 +22,9 @@ def dense_case(rng: random.Random) -> Case:
     """A payment with up to 60 records in each of its logs, mostly in the order of time."""
     now_ms = NOW_MS + rng.randrange(8 * 86_400_000)
     payment = _payment(rng, now_ms)
-    base = rng.choice((None, 0, 499, rng.randrange(5_000), rng.randrange(2**32 - 1)))
+    base = rng.choice(
+        (None, 0, 499, rng.choice(_REPORTED), rng.randrange(5_000), rng.randrange(2**32 - 1))
+    )
     logs = {}
     for kind, _ in entities(payment):
         length = rng.choice((0, 1, 2, rng.randrange(60)))
@@ -47,7 +50,7 @@ def _payment(rng: random.Random, now_ms: int) -> Payment:
         id="p-1",
         occurred_at=from_ms(now_ms),
         account=f"account-{rng.randrange(6)}",
-        amount_minor=rng.randrange(10**12),
+        amount_minor=rng.choice((0, 1000 * rng.randrange(1_000), rng.randrange(10**12))),
         currency="EUR",
         card=name("card"),
         device=name("device"),
@@ -77,7 +80,13 @@ def _record(rng: random.Random, now_ms: int) -> Facts:
         )
     )
     located = rng.random() < 0.6
-    amounts = (AMOUNT_UNKNOWN, rng.randrange(1_000), rng.randrange(10**6), rng.randrange(2**32))
+    amounts = (
+        AMOUNT_UNKNOWN,
+        rng.choice(_REPORTED),
+        rng.randrange(1_000),
+        rng.randrange(10**6),
+        rng.randrange(2**32),
+    )
     payment = _payment(rng, now_ms)
     return facts(payment, "payment", 0)._replace(
         time_ms=now_ms - age,

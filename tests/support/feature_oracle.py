@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from statistics import median
 
 from features.records import AMOUNT_UNKNOWN, Facts
 from risk.domain.event import Payment
@@ -95,13 +96,15 @@ class View:
             return self.answer("30d", MISSING)
         return self.age(newest) / 1000, self.short(newest.time_ms)
 
-    def since_first(self, field: str | None = None) -> Answer:
+    def since_first(
+        self, field: str | None = None, kinds: frozenset[str] | set[str] = frozenset(PAYMENTS)
+    ) -> Answer:
         own = value_of(self.of, field) if field else None
         if own == 0:
             return MISSING, False
         ages = [
             self.age(entry)
-            for entry in self.seen("30d", PAYMENTS)
+            for entry in self.seen("30d", set(kinds))
             if field is None or value_of(entry, field) == own
         ]
         return self.answer("30d", max(ages) / 1000 if ages else MISSING)
@@ -153,7 +156,17 @@ def expected(payment: Payment, of: Facts, logs: dict[str, Log]) -> dict[str, Ans
     kinds = ("account", "card", "device", "ip", "merchant", "beneficiary")
     views = {kind: View(payment, of, logs.get(kind)) for kind in kinds}
     answers: dict[str, Answer] = {}
-    for family in (_velocity, _amount, _counterparties, _recency, _geography, _timing, _others):
+    families = (
+        _velocity,
+        _amount,
+        _counterparties,
+        _recency,
+        _geography,
+        _timing,
+        _others,
+        _chosen,
+    )
+    for family in (*families, _reputation, _flow):
         answers.update(family(views, of))
     return answers | {name: (value, False) for name, value in _payment(payment, of).items()}
 
@@ -176,6 +189,12 @@ def _velocity(views: dict[str, View], of: Facts) -> dict[str, Answer]:
         both = views[entity].counted("24h", {"declined", "authorised"})
         answers[f"{entity}_decline_share_24h"] = divided(declined, both)
     answers["account_top_ups_24h"] = views["account"].counted("24h", {"top_up"})
+    for entity in ("account", "card"):
+        approved = views[entity].counted("24h", {"authorised"})
+        answers[f"{entity}_approvals_24h"] = approved
+        share = divided(approved, views[entity].counted("30d", {"authorised"}))
+        answers[f"{entity}_approvals_over_usual_24h"] = share[0] * 30, share[1]
+    answers["account_withdrawals_24h"] = views["account"].counted("24h", {"withdrawal"})
     answers["account_transfers_24h"] = views["account"].counted("24h", {"transfer"})
     return answers
 
@@ -219,7 +238,7 @@ def _counterparties(views: dict[str, View], of: Facts) -> dict[str, Answer]:
         account_merchants_24h account_countries_7d card_accounts_30d card_devices_7d card_ips_24h
         card_merchants_1h card_merchants_24h card_countries_24h card_countries_7d
         device_accounts_24h device_accounts_7d device_cards_24h ip_accounts_1h ip_accounts_24h
-        ip_cards_1h ip_cards_24h merchant_cards_1h beneficiary_accounts_7d
+        ip_cards_1h ip_cards_24h ip_devices_24h merchant_cards_1h beneficiary_accounts_7d
     """.split()
     answers: dict[str, Answer] = {}
     for name in named:
@@ -244,6 +263,10 @@ def _recency(views: dict[str, View], of: Facts) -> dict[str, Answer]:
         for field in some:
             view = views[entity]
             answers[f"{entity}_new_{field}"] = view.new(field) if view.log else (MISSING, False)
+    answers["device_new_account"] = (
+        views["device"].new("account") if views["device"].log else (MISSING, False)
+    )
+    answers["account_merchant_since_first"] = views["account"].since_first("merchant")
     answers["account_device_since_first"] = views["account"].since_first("device")
     card = views["card"]
     last = card.last([entry for entry in card.seen("30d", PAYMENTS) if entry.country != 0])
@@ -321,6 +344,114 @@ def _others(views: dict[str, View], of: Facts) -> dict[str, Answer]:
     return answers
 
 
+def _chosen(views: dict[str, View], of: Facts) -> dict[str, Answer]:
+    """Amounts that people choose with care, and the weekdays on which they pay."""
+    account = views["account"]
+    spent = account.seen("30d", SPENDING)
+    rounds = sum(one.amount_minor > 0 and one.amount_minor % 1000 == 0 for one in spent)
+    known = [one.amount_base for one in spent if one.amount_base != AMOUNT_UNKNOWN]
+    under = sum(900_000 <= amount < 1_000_000 for amount in known)
+    weekday = datetime.fromtimestamp(account.now / 1000, UTC).weekday()
+    days = [
+        datetime.fromtimestamp(one.time_ms / 1000, UTC).weekday()
+        for one in account.seen("30d", PAYMENTS)
+    ]
+    answers = {
+        "account_round_share_30d": account.answer("30d", rounds / len(spent) if spent else MISSING),
+        "account_under_reporting_share_30d": account.answer(
+            "30d", under / len(known) if known else MISSING
+        ),
+        "account_weekday_share_30d": account.answer(
+            "30d", days.count(weekday) / len(days) if days else MISSING
+        ),
+    }
+    own: Answer = (MISSING if of.amount_base == AMOUNT_UNKNOWN else float(of.amount_base), False)
+    for entity in ("account", "card"):
+        last = views[entity].amounts("30d", SPENDING)[-15:]
+        middle = views[entity].answer("30d", median(last) if last else MISSING)
+        if len(last) == 15:
+            middle = (middle[0], False)
+        answers[f"{entity}_amount_median"] = middle
+        answers[f"{entity}_amount_over_median"] = divided(own, middle)
+    return answers
+
+
+def _reputation(views: dict[str, View], of: Facts) -> dict[str, Answer]:
+    answers = {
+        "beneficiary_fraud_30d": views["beneficiary"].counted("30d", FRAUD),
+        "merchant_fraud_7d": views["merchant"].counted("7d", FRAUD),
+        "merchant_disputes_30d": views["merchant"].counted("30d", {"chargeback"}),
+        "merchant_since_fraud": views["merchant"].since_last(FRAUD),
+    }
+    for entity, window in (("device", "30d"), ("ip", "30d"), ("merchant", "7d")):
+        view = views[entity]
+        answers[f"{entity}_fraud_share_{window}"] = divided(
+            view.counted(window, FRAUD), view.counted(window, PAYMENTS)
+        )
+    answers["merchant_dispute_share_30d"] = divided(
+        answers["merchant_disputes_30d"], views["merchant"].counted("30d", PAYMENTS)
+    )
+    for entity in ("device", "ip", "card"):
+        accounts = {value_of(one, "account") for one in views[entity].seen("30d", FRAUD)}
+        others = accounts - {0, value_of(of, "account")}
+        answers[f"{entity}_fraud_accounts_30d"] = views[entity].answer("30d", float(len(others)))
+    answers["merchant_fraud_run"], answers["merchant_fraud_run_age"] = _run(views["merchant"])
+    return answers
+
+
+def _run(view: View) -> tuple[Answer, Answer]:
+    """Every payment is marked first, then the newest row of marks is cut out."""
+    seen = view.seen("30d", PAYMENTS | FRAUD)
+    marked: list[tuple[Facts, bool]] = []
+    for place, one in enumerate(seen):
+        if RECORD_KINDS[one.kind] in PAYMENTS:
+            account = value_of(one, "account")
+            found = any(
+                RECORD_KINDS[later.kind] in FRAUD and value_of(later, "account") == account != 0
+                for later in seen[place + 1 :]
+            )
+            marked.append((one, found))
+    while marked and not marked[-1][1]:
+        marked.pop()
+    broken = [place for place, (_, found) in enumerate(marked) if not found]
+    run = marked[broken[-1] + 1 :] if broken else marked
+    length = view.answer("30d", float(len(run)))
+    age = view.answer("30d", view.age(run[0][0]) / 1000 if run else MISSING)
+    return ((length[0], False), (age[0], False)) if broken else (length, age)
+
+
+def _flow(views: dict[str, View], of: Facts) -> dict[str, Answer]:
+    account, merchant = views["account"], views["merchant"]
+    out = account.answer("24h", float(sum(account.amounts("24h", {"transfer", "withdrawal"}))))
+    into = account.answer("24h", float(sum(account.amounts("24h", {"top_up"}))))
+    top_up = account.last(account.seen("24h", {"top_up"}))
+    if top_up is None:
+        share = account.answer("24h", MISSING)
+    else:
+        left = sum(
+            one.amount_base
+            for one in account.seen("24h", SPENDING)
+            if one.amount_base != AMOUNT_UNKNOWN
+            and top_up.time_ms <= one.time_ms < top_up.time_ms + 60 * MINUTE
+        )
+        known = top_up.amount_base not in (0, AMOUNT_UNKNOWN)
+        value = left / top_up.amount_base if known else MISSING
+        share = (value, account.short(top_up.time_ms))
+    kinds = {"account_since_login_failed": "login_failed"}
+    kinds["account_since_device_change"] = "device_change"
+    kinds["account_since_beneficiary_added"] = "beneficiary_added"
+    answers = {name: account.since_last({kind}) for name, kind in kinds.items()}
+    return answers | {
+        "account_beneficiary_since_added": account.since_first("merchant", {"beneficiary_added"}),
+        "account_out_over_in_24h": divided(out, into),
+        "account_top_up_gone_24h": share,
+        "account_refunds_30d": account.counted("30d", {"refund"}),
+        "merchant_refund_share_30d": divided(
+            merchant.counted("30d", {"refund"}), merchant.counted("30d", PAYMENTS)
+        ),
+    }
+
+
 def _payment(payment: Payment, of: Facts) -> dict[str, float]:
     channels = "ecom pos_chip pos_swipe pos_contactless atm moto app p2p".split()
     moment = payment.occurred_at.astimezone(UTC)
@@ -339,6 +470,19 @@ def _payment(payment: Payment, of: Facts) -> dict[str, float]:
         "payment_weekday": float(moment.weekday()),
         "payment_foreign": MISSING if None in pair else float(pair[0] != pair[1]),
         "payment_ip_foreign": MISSING if None in ip_pair else float(ip_pair[0] != ip_pair[1]),
+        "payment_ip_card_foreign": (
+            MISSING
+            if None in (payment.ip_country, payment.card_country)
+            else float(payment.ip_country != payment.card_country)
+        ),
+        "payment_round_amount": float(
+            payment.amount_minor > 0 and payment.amount_minor % 1000 == 0
+        ),
+        "payment_under_reporting": (
+            MISSING
+            if of.amount_base == AMOUNT_UNKNOWN
+            else float(900_000 <= of.amount_base < 1_000_000)
+        ),
         "payment_card_absent": float(channel in ("ecom", "moto", "app")) if channel else MISSING,
         "payment_account_age_days": age_days,
         "payment_kyc_level": MISSING if payment.kyc_level is None else float(payment.kyc_level),
