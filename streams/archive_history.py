@@ -52,7 +52,10 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 class TopicState(
     msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}
 ):
-    """What is archived of a topic. ``following`` is the next offset of each partition."""
+    """What is archived of a topic. ``following`` is the next offset of each partition.
+
+    ``pruned`` is the last offset of each partition that was removed on purpose.
+    """
 
     rows: int
     files: int
@@ -61,6 +64,7 @@ class TopicState(
     since: str | None
     until: str | None
     following: dict[int, int]
+    pruned: dict[int, int] = {}
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,7 +253,16 @@ def _topic_state(folder: Path, held: Listing, damaged: list[Damage], prove: bool
         since=rfc3339(min(times)) if times else None,
         until=rfc3339(max(times)) if times else None,
         following=dict(sorted(following.items())),
+        pruned=dict(sorted(held.pruned.items())),
     )
+
+
+def proven(folder: Path, part: Part) -> Meta:
+    """The footer of a part whose bytes and rows are those that were written.
+
+    Raises ArchiveDamaged, FileNotFoundError.
+    """
+    return _proven(folder, part, None)
 
 
 def _proven(folder: Path, part: Part, before: Meta | None) -> Meta:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ HOLES: Final = "holes"
 DIGEST_CHARS: Final = 32
 _DAY: Final = re.compile(r"^day=(\d{4}-\d{2}-\d{2})$")
 _PART: Final = re.compile(r"^part-(\d{5})-(\d{20})-(\d{20})-([0-9a-f]{32})\.parquet$")
+_PRUNED: Final = re.compile(r"^pruned-(\d{5})-(\d{20})\.json$")
 _HOLE: Final = re.compile(r"^hole-(\d{5})-(\d{20})-(\d{20})\.json$")
 
 
@@ -72,13 +73,15 @@ class Standing:
 
     ``parts`` stand, by partition and offset; ``superseded`` (old, new) were merged into a
     larger file; ``overlaps`` are pairs that cannot both be right; ``missing`` was archived
-    once, as later offsets show, and no hole explains it.
+    once, as later offsets show, and no hole explains it. ``pruned`` are files that a prune
+    which was killed has left.
     """
 
     parts: list[Part] = field(default_factory=list)
     superseded: list[tuple[Part, Part]] = field(default_factory=list)
     overlaps: list[tuple[str, str]] = field(default_factory=list)
     missing: list[Span] = field(default_factory=list)
+    pruned: list[Part] = field(default_factory=list)
 
 
 def day_of(ms: int) -> str:
@@ -110,20 +113,42 @@ def hole_of(name: str) -> Span | None:
     return Span(int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def standing(parts: Iterable[Part], holes: Iterable[Span]) -> Standing:
+def pruned_name(partition: int, last: int) -> str:
+    """The name of the file that says up to which offset a partition was pruned."""
+    return f"pruned-{partition:05}-{last:020}.json"
+
+
+def pruned_of(name: str) -> tuple[int, int] | None:
+    """The partition and the last offset that a prune's file is named for, None for others."""
+    found = _PRUNED.match(name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def standing(
+    parts: Iterable[Part], holes: Iterable[Span], pruned: Mapping[int, int] | None = None
+) -> Standing:
     """Which parts stand. Offsets begin at 0, so what lies before the first part is a gap too.
+
+    ``pruned`` is the last offset of each partition that was removed on purpose: nothing up to
+    it stands, and nothing up to it is missing.
 
     A part whose offsets lie within another's of the same day was merged into that one. Any
     other overlap has no lawful origin.
     """
     found = Standing()
+    last = pruned or {}
     entries: dict[int, list[tuple[Span, Part | None]]] = defaultdict(list)
     for part in parts:
-        entries[part.span.partition].append((part.span, part))
+        if part.span.last <= last.get(part.span.partition, -1):
+            found.pruned.append(part)
+        else:
+            entries[part.span.partition].append((part.span, part))
     for hole in holes:
-        entries[hole.partition].append((hole, None))
+        if hole.last > last.get(hole.partition, -1):
+            entries[hole.partition].append((hole, None))
     for partition in sorted(entries):
-        _sweep(partition, sorted(entries[partition], key=_widest_first), found)
+        begin = last.get(partition, -1) + 1
+        _sweep(partition, begin, sorted(entries[partition], key=_widest_first), found)
     return found
 
 
@@ -138,9 +163,11 @@ def _widest_first(entry: tuple[Span, Part | None]) -> tuple[int, int]:
     return entry[0].first, -entry[0].last
 
 
-def _sweep(partition: int, entries: list[tuple[Span, Part | None]], found: Standing) -> None:
-    """Entries of one partition by first offset, the widest first."""
-    following = 0
+def _sweep(
+    partition: int, begin: int, entries: list[tuple[Span, Part | None]], found: Standing
+) -> None:
+    """Entries of one partition by first offset, the widest first; nothing is before ``begin``."""
+    following = begin
     last: tuple[Span, Part | None] | None = None
     for span, part in entries:
         if span.first < following and last is not None:

@@ -35,6 +35,8 @@ from streams.archive_names import (
     hole_of,
     next_offset,
     part_of,
+    pruned_name,
+    pruned_of,
     standing,
 )
 from streams.archive_rows import (
@@ -68,16 +70,20 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Listing:
-    """What the folder of one topic holds. ``strays`` have names that Weir never gives."""
+    """What the folder of one topic holds. ``strays`` have names that Weir never gives.
+
+    ``pruned`` is the last offset of each partition that was removed on purpose.
+    """
 
     parts: list[Part] = field(default_factory=list)
     holes: list[Span] = field(default_factory=list)
     partials: list[Path] = field(default_factory=list)
     strays: list[Path] = field(default_factory=list)
+    pruned: dict[int, int] = field(default_factory=dict)
 
     def standing(self) -> Standing:
         """Which of the parts stand."""
-        return standing(self.parts, self.holes)
+        return standing(self.parts, self.holes, self.pruned)
 
 
 def archive_folder(state: Path, world: str) -> Path:
@@ -97,12 +103,16 @@ def listing(folder: Path) -> Listing:
         for path in sorted(below.iterdir()) if below.is_dir() else (below,):
             part = part_of(below.name, path.name)
             hole = hole_of(path.name) if below.name == HOLES else None
+            pruned = pruned_of(path.name) if below.name == HOLES else None
             if path.name.endswith(PARTIAL):
                 found.partials.append(path)
             elif part is not None:
                 found.parts.append(part)
             elif hole is not None:
                 found.holes.append(hole)
+            elif pruned is not None:
+                partition, last = pruned
+                found.pruned[partition] = max(last, found.pruned.get(partition, -1))
             else:
                 found.strays.append(path)
     return found
@@ -205,6 +215,10 @@ class ArchiveWriter:
         follows = before[-1].span.last + 1 == following
         return Epochs(meta.epoch_after, known=meta.known_after and follows)
 
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic that have a standing part."""
+        return sorted(place for name, place in self._parts if name == topic)
+
     def parts(self, topic: str, partition: int) -> Sequence[Part]:
         """The standing parts of a partition by offset."""
         return self._parts[topic, partition]
@@ -269,6 +283,18 @@ class ArchiveWriter:
         place = parts.index(members[0])
         parts[place : place + len(members)] = [merged]
 
+    def prune(self, topic: str, parts: Sequence[Part], note: bytes) -> None:
+        """Remove the first standing parts of a partition, for good; ``note`` says why.
+
+        That they are gone on purpose is durable before the first of them goes, so a prune that
+        is killed is finished by whoever opens the archive next.
+        """
+        partition, last = parts[-1].span.partition, parts[-1].span.last
+        put(self._disk, self.folder(topic) / HOLES / pruned_name(partition, last), note)
+        for part in parts:
+            self._disk.remove(self.folder(topic) / part.path)
+        del self._parts[topic, partition][: len(parts)]
+
     def look_again(self) -> None:
         """Find out anew what is missing."""
         for topic in self.missing:
@@ -284,6 +310,9 @@ class ArchiveWriter:
                 self._disk.sync(path)
         for path in found.partials:
             self._disk.remove(path)
+        for part in found.standing().pruned:
+            self._disk.remove(folder / part.path)
+            found.parts.remove(part)
         for merged in {id(new): new for _, new in found.standing().superseded}.values():
             self._finish_merge(folder, found, merged)
         said = found.standing()

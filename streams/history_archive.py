@@ -74,8 +74,8 @@ def open_archive_history(
     spans: list[Span] = []
     for topic in TRUTH_TOPICS:
         spans += _spans(root / topic, topic, days)
-    cut = any(span.first for span in spans)
-    cut_ms = parse_rfc3339(f"{days[0]}T00:00:00Z") + CLOCKS_MS if cut else None
+    cuts = [_cut_ms(root / span.topic, span, days[0]) for span in spans if span.first]
+    cut_ms = max(cuts, default=None)
     return ArchiveHistory(root, Extent(tuple(spans), cut_ms, clocked), days)
 
 
@@ -88,15 +88,33 @@ def _spans(folder: Path, topic: TruthTopic, days: tuple[str, str]) -> list[Span]
         within = [part for part in parts if days[0] <= part.day <= days[1]]
         if not within:
             continue
-        first, epoch = _begin(folder, parts, within)
+        first, epoch = _begin(folder, parts, within, pruned=partition in held.pruned)
         last_day = within[-1] is parts[-1]
         end = next_offset(held.standing(), held.holes, partition) if last_day else 0
         spans.append(Span(topic, partition, first, end or within[-1].span.last + 1, epoch))
     return spans
 
 
-def _begin(folder: Path, parts: Sequence[Part], within: Sequence[Part]) -> tuple[int, int]:
-    """Where a range begins, and the epoch in force there; what was archived first begins at 0."""
-    if within[0] is parts[0]:
+def _cut_ms(folder: Path, span: Span, day: str) -> int:
+    """Since when a span that does not begin at 0 is whole: its day, or what a prune has left."""
+    held = listing(folder)
+    (first,) = (
+        part
+        for part in held.standing().parts
+        if (part.span.partition, part.span.first) == (span.partition, span.first)
+    )
+    if held.pruned.get(span.partition, -1) + 1 == span.first or not day:
+        return claimed(folder, first).first_ms + CLOCKS_MS
+    return parse_rfc3339(f"{day}T00:00:00Z") + CLOCKS_MS
+
+
+def _begin(
+    folder: Path, parts: Sequence[Part], within: Sequence[Part], *, pruned: bool
+) -> tuple[int, int]:
+    """Where a range begins, and the epoch in force there; what was archived first begins at 0.
+
+    Behind a prune it begins with what was kept.
+    """
+    if within[0] is parts[0] and not pruned:
         return 0, 0
     return within[0].span.first, claimed(folder, within[0]).epoch_before

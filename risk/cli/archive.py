@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("status")(status)
     group.command("verify")(verify)
+    group.command("prune")(prune)
     group.command("sql")(sql)
     app.add_typer(group, name="archive")
 
@@ -111,10 +112,48 @@ def status(world: _World = None, report: _Report = None) -> None:
 def verify(world: _World = None, report: _Report = None) -> None:
     """Prove every archived row, or name those that cannot be proven (exit code 1).
 
-    Report keys: world, topics (rows, files, bytes, absent, from, to, following), damaged and
-    missing (topic, partition, first, last, why, file), overlaps, strays, unfinished, holes.
+    Report keys: world, topics (rows, files, bytes, absent, from, to, following, pruned), damaged
+    and missing (topic, partition, first, last, why, file), overlaps, strays, unfinished, holes.
     """
     _examine(world, report, prove=True)
+
+
+def prune(
+    older_than_days: Annotated[
+        int, typer.Option("--older-than-days", min=1, help="Days (UTC) that ended before that.")
+    ],
+    world: _World = None,
+    report: _Report = None,
+) -> None:
+    """Remove the oldest days of the archive, each byte of them proven first. Ends at what is not.
+
+    Certificates in parity/ stay. What is gone is recorded, so that a later proof says RETENTION
+    and not that something is missing. Not while an archiver runs.
+
+    Report keys: world, before (day), pruned (topic, partition, first, last, rows, files, bytes,
+    since, until, pruned_at), kept (why a partition was not pruned further). Exit codes: 0 done, 1
+    something was kept because it cannot be proven, 3 an archiver runs.
+    """
+    from risk.domain.clock import SystemClock
+    from streams.archive_prune import prune as remove
+    from streams.archive_store import archive_folder, open_archive, topics_in
+
+    chosen = _settings(world)
+    root = archive_folder(chosen.state, chosen.world)
+    topics = topics_in(root)
+    if not topics:
+        typer.echo(f"{chosen.world}: nothing is archived")
+        return
+    with open_archive(root, topics) as writer:
+        found = remove(writer, chosen.world, topics, older_than_days, SystemClock().now_ms())
+    _write(report, found)
+    for one in found.pruned:
+        typer.echo(f"{one.topic} {one.span}: {one.rows} rows to {one.until} removed")
+    for line in found.kept:
+        _say(f"KEPT {line}")
+    typer.echo(f"{sum(one.rows for one in found.pruned)} rows older than {found.before} removed")
+    if found.kept:
+        raise typer.Exit(1)
 
 
 def sql(world: _World = None) -> None:
