@@ -53,11 +53,11 @@ class CompiledBook:
         self.digest: Final = book.digest()
         rules = [rule for rule in book.rules if rule.state in ("live", "shadow")]
         trees = [parse(rule.when) for rule in rules]
-        self._layout = Layout(schema, trees)
-        self.windows: Final = self._layout.windows
+        self.layout = Layout(schema, trees)
+        self.windows: Final = self.layout.windows
         types = schema.types()
         self._predicates: list[Predicate] = [
-            compile_rule(tree, types, self._layout.slots, tables) for tree in trees
+            compile_rule(tree, types, self.layout.slots, tables) for tree in trees
         ]
         self._entries = [
             _Entry(
@@ -85,7 +85,7 @@ class CompiledBook:
         so that their payment is reviewed. A rule that fails is reported in the findings and
         stops nothing.
         """
-        rows = self._layout.rows(arrivals, matrix, scores)
+        rows = self.layout.rows(arrivals, matrix, scores)
         answered = [self._answers(row) for row in rows] if not self.windows else []
         if self.windows:
             made = windows or [None] * len(rows)
