@@ -24,7 +24,7 @@ from risk.domain.errors import BadConfiguration
 from risk.domain.limits import HORIZON_MS, SKEW_MS_MAX
 
 BEFORE_TAIL_SHOWN: Final = 20
-_OWN: Final = ("same", "at_most_own", "oldest_same_age")  # operations that compare with the event
+_OWN: Final = ("same", "at_most_own", "oldest_same_age", "distinct_other")  # compare with the event
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +231,10 @@ def _field_says(step: Step, past: Past, event: Facts, record: Facts) -> str:
         return f"the payment's own {step.field} is not known"
     if step.operation in ("same", "oldest_same_age") and value != own:
         return f"another {step.field}"
+    if step.operation == "distinct_other" and value == own:
+        return f"the payment's own {step.field}"
+    if step.operation == "just_under" and not 0 <= step.number - 1 - value < step.number // 10:
+        return f"its {step.field} is not just under {step.number}"
     if step.operation == "at_most" and value > step.number:
         return f"its {step.field} is above {step.number}"
     if step.operation == "at_most_own" and value > own:

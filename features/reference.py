@@ -23,6 +23,9 @@ records up to 5 s newer count as age 0, newer ones are not seen. The payment its
 its own tails. "missing" is NaN: the payment lacks the entity or the field, or there is nothing
 to divide by. A feature that is exact "within the tail" is flagged inexact where its window
 starts before the oldest record that the log still hands out.
+
+Each one's example, owner and computation: `weir features show NAME`. How its values are spread:
+[features-distribution.md](features-distribution.md).
 """
 
 

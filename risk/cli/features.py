@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+_START_MS = 1_760_000_000_000
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group ``features``."""
-    group = typer.Typer(help="The feature catalogue: list, show.", no_args_is_help=True)
+    group = typer.Typer(
+        help="The feature catalogue: list, show, distribution.", no_args_is_help=True
+    )
     group.command("list")(list_features)
     group.command("show")(show)
+    group.command("distribution")(distribution)
     app.add_typer(group, name="features")
 
 
@@ -76,6 +80,59 @@ def show(
     for key, value in found.items():
         if value != "":
             typer.echo(f"{key:<{width}}  {value}")
+
+
+def distribution(
+    accounts: Annotated[int, typer.Option(help="People of the made-up world.", min=10)] = 400,
+    days: Annotated[float, typer.Option(help="Length of its history.", min=1.0)] = 45.0,
+    seed: Annotated[int, typer.Option(help="Seed of the world.")] = 20_260_101,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the reference page instead of a table.")
+    ] = False,
+    report: _Report = None,
+) -> None:
+    """Show how the values of each feature are spread over a made-up history, and over its frauds.
+    Report keys: digest, payments, frauds, features: [{name, whole, fraud}], each with missing,
+    zero (shares), q25, q50, q75, q99 (null where no value is known).
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from features import distribution as spread
+    from features.catalogue import catalogue_digest
+    from models.dataset import observe
+    from risk.settings import Settings
+    from risk.simulator.world import World
+    from risk.tables.load import exchange_rates
+
+    settings = Settings()
+    rates = exchange_rates(settings.rates, settings.base_currency)
+    samples = observe(World(seed, accounts, _START_MS).events(days), rates)
+    fraud = samples.fraud_at(np.iinfo(np.int64).max)
+    found = spread.distributions(samples.matrix, fraud)
+    payments, frauds = len(samples), int(fraud.sum())
+    _write(
+        report,
+        {
+            "digest": catalogue_digest(),
+            "payments": payments,
+            "frauds": frauds,
+            "features": [
+                {"name": one.name, "whole": one.whole._asdict(), "fraud": one.fraud._asdict()}
+                for one in found
+            ],
+        },
+    )
+    if markdown:
+        source = f"the made-up world of seed {seed}, {accounts} accounts, {days:g} days"
+        typer.echo(spread.markdown(found, source, payments, frauds), nl=False)
+        return
+    table = Table(Column("name", no_wrap=True), *spread.Spread._fields, "q50 of fraud")
+    for one in found:
+        cells = [*one.whole, one.fraud.q50]
+        table.add_row(one.name, *("" if np.isnan(cell) else f"{cell:.4g}" for cell in cells))
+    Console().print(table)
 
 
 def _write(report: Path | None, content: object) -> None:

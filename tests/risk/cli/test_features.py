@@ -61,3 +61,15 @@ def test_the_reference_page_is_in_step() -> None:
     page = ROOT / "docs" / "reference" / "features.md"
     assert page.read_text() == markdown(), "run: weir features list --markdown"
     assert _run("list", "--markdown") == markdown()
+
+
+def test_distribution_is_told_of_a_small_world(tmp_path: Path) -> None:
+    report = tmp_path / "spread.json"
+    arguments = ("distribution", "--accounts", "10", "--days", "3", "--report", str(report))
+    shown = _run(*arguments)
+    assert "payment_amount" in shown
+    content = json.loads(report.read_text())
+    assert content["digest"] == catalogue_digest()
+    assert [one["name"] for one in content["features"]] == list(FEATURE_NAMES)
+    assert content["payments"] > content["frauds"] >= 0
+    assert _run(*arguments, "--markdown").startswith("# Distributions of the features")
