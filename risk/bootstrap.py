@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from features import kernel
-from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
+from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_body, catalogue_digest
 from features.connection import Connection
 from features.keys import Keys
 from features.recovery import Recovered, Recovery
@@ -37,6 +37,7 @@ from risk.judgement import Constants, Judgement
 from risk.observability.metrics import Metrics
 from risk.observability.readiness import PartState
 from risk.policy import Policy
+from risk.rules.book import Book
 from risk.rules.book_check import check_book
 from risk.rules.book_file import read_book
 from risk.rules.compiler import Tables
@@ -45,8 +46,13 @@ from risk.rules.schema import Schema
 from risk.scheduler import Scheduler
 from risk.settings import Settings
 from risk.tables.load import RateTables, exchange_rates
+from risk.versions.serving import Serving
+from risk.versions.store import VersionStore
+from risk.versions.version import Kind, Version
 from streams import partitioner
 from streams.admin import ensure_topics
+from streams.control import Control
+from streams.following import TURN_PAUSE_S, Following
 from streams.parking import outgoing_parked, parked
 from streams.publish import KafkaPublisher
 from streams.topics import LIVE_WORLD, Topics, redis_prefix
@@ -56,6 +62,7 @@ _LOG = structlog.get_logger("weir.bootstrap")
 LIBRARIES = ("lightgbm", "numba", "numpy")  # what may move a bit of a vector or a score
 SWEEP_EVERY_S = 2.0
 FOLLOW_EVERY_S = 2.0
+SHIPPED_BY = "weir"
 PART_ANSWERS_WITHIN_S = 1.0
 
 
@@ -87,6 +94,7 @@ class Runtime:
     judgement: Judgement
     engine: Engine
     follower: Follower
+    following: Following
 
     @property
     def live(self) -> bool:
@@ -110,7 +118,7 @@ class Runtime:
         self.metrics.count("weir_parked_events_total", door=arrival.door)
 
     async def parts(self) -> list[PartState]:
-        """The state of Kafka, Redis and the model."""
+        """The state of Kafka, Redis, the model and what else judges."""
         scorer = self.follower.scorer
         model = PartState("model", "ready")
         if scorer is None:
@@ -120,7 +128,10 @@ class Runtime:
         kafka = PartState("kafka", "ready")
         if not await self.publisher.answers(PART_ANSWERS_WITHIN_S):
             kafka = PartState("kafka", "down", "no broker answers in time")
-        return [kafka, await self._memory_part(), model, *self._proof_parts()]
+        versions = PartState("versions", "ready")
+        if self.following.problem:
+            versions = PartState("versions", "degraded", self.following.problem)
+        return [kafka, await self._memory_part(), model, versions, *self._proof_parts()]
 
     def _proof_parts(self) -> list[PartState]:
         """What `weir prove` and `weir archive run` on this machine wrote down, where they did."""
@@ -169,15 +180,23 @@ async def build_runtime(
         follower = _follower(settings)
         judgement = new_judgement(rates)
         engine = Engine(memory, judgement, publisher, metrics)
+        store = VersionStore(settings.state / "versions")
+        control = Control(settings.kafka, topics, store, publisher)
+        serving = Serving(judgement, Schema.of(CATALOGUE), Tables(rates))
+        following = Following(control, serving, metrics)
+        stack.push_async_callback(following.close)
+        await following.start(shipped_versions(rates, clock.now_ms()))
         runtime = Runtime(
-            settings, topics, clock, rates, metrics, memory, publisher, judgement, engine, follower
-        )
+            settings, topics, clock, rates, metrics, memory, publisher, judgement, engine,
+            follower, following,
+        )  # fmt: skip
         # Compiled code is loaded now, not while the first payment waits.
         await asyncio.to_thread(kernel.warm)
         await asyncio.to_thread(partitioner.warm)
         scheduler = await stack.enter_async_context(Scheduler())
         await _follow(runtime)
         scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))
+        scheduler.every(TURN_PAUSE_S, "follow the control topic", following.turn)
         sweeper = Sweeper(memory, keys, publisher)
         scheduler.every(SWEEP_EVERY_S, "sweep", lambda: _sweep(sweeper, runtime))
         scheduler.every(SWEEP_EVERY_S, "count recoveries", _RecoveryCount(runtime).look)
@@ -224,13 +243,30 @@ def new_judgement(rates: ExchangeRates) -> Judgement:
         engine=f"weir {_version('weir')}",
         libraries={name: _version(name) for name in LIBRARIES},
     )
-    schema, tables = Schema.of(CATALOGUE), Tables(rates)
-    with as_file(files("risk.rules") / "starter_book.yaml") as path:
-        book = read_book(path)
+    schema, tables, book = Schema.of(CATALOGUE), Tables(rates), shipped_book()
     # Whether a rule has expired is a matter of publishing; here it only falls silent.
     check_book(book, schema, tables, now_ms=0)
     rules = CompiledBook(book, schema, tables)
     return Judgement(constants, constants.versions(None, rules, Policy()))
+
+
+def shipped_book() -> Book:
+    """The book that judges until another one is live."""
+    with as_file(files("risk.rules") / "starter_book.yaml") as path:
+        return read_book(path)
+
+
+def shipped_versions(rates: ExchangeRates, now_ms: int) -> list[Version]:
+    """What every digest of a first decision stands for, but the model."""
+    encode = msgspec.json.encode
+    bodies: list[tuple[Kind, bytes]] = [
+        ("book", encode(shipped_book(), order="sorted")),
+        ("policy", encode(Policy(), order="sorted")),
+        ("lists", encode({})),
+        ("rates", encode(rates, order="sorted")),
+        ("catalogue", catalogue_body()),
+    ]
+    return [Version.of(kind, body, SHIPPED_BY, now_ms) for kind, body in bodies]
 
 
 async def _follow(runtime: Runtime) -> None:

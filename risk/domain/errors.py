@@ -9,6 +9,7 @@ WeirError                       anything Weir refuses or cannot do, with a stabl
 ├── DeadlineExceeded            the time allowed for a decision is spent
 ├── BadModel                    a model that may not serve
 ├── BadBook                     a rule book that may not be published
+├── BadVersion                  a stored version that is not what its digest says
 ├── BadConfiguration            a setting, a mapping or a start-up condition is wrong
 └── AlreadyRunning              this state folder is in use (exit code 3)
 """
@@ -130,6 +131,14 @@ class BadBook(WeirError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class BadVersion(WeirError):
+    """A version (book, policy, list, table) is damaged or unfit; what is live stays."""
+
+    code = "BAD_VERSION"
+    http_status = 409
+    operator = "The live version was not touched. Publish the version again from its source."
 
 
 class BadConfiguration(WeirError):

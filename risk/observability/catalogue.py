@@ -35,6 +35,7 @@ CounterName = Literal[
     "weir_parity_unprovable_total",
     "weir_parity_damaged_total",
     "weir_archive_rows_total",
+    "weir_versions_refused_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
@@ -49,6 +50,7 @@ GaugeName = Literal[
     "weir_archive_holes",
     "weir_archive_damaged",
     "weir_archive_written_seconds",
+    "weir_version_number",
 ]
 HistogramName = Literal[
     "weir_decision_seconds",
@@ -91,6 +93,7 @@ def _gauge(meaning: str, **labels: tuple[str, ...]) -> MetricSpec:
     return MetricSpec("gauge", meaning, labels)
 
 
+VERSIONED: Final = ("book", "policy")
 ARCHIVED_TOPICS: Final = ("decisions", "ledger", "labels", "events")
 
 METRICS: Final[dict[str, MetricSpec]] = {
@@ -160,6 +163,13 @@ METRICS: Final[dict[str, MetricSpec]] = {
         "Archived files that cannot be proven, and runs of archived offsets whose file is gone."
     ),
     "weir_archive_written_seconds": _gauge("Unix time at which the archiver last had no lag."),
+    "weir_versions_refused_total": _counter(
+        "Live versions that this process refused; what judged before judges on.", kind=VERSIONED
+    ),
+    "weir_version_number": _gauge(
+        "How often a kind of version was made live, as far as this process follows.",
+        kind=VERSIONED,
+    ),
     "weir_epoch": _gauge("Epoch of the feature memory; 0 while its gate is closed."),
     "weir_parked": _gauge("Labels and outcomes in this worker's share that wait for a payment."),
     "weir_pending": _gauge("Claims that are not acknowledged yet."),

@@ -22,7 +22,8 @@ ALLOWED_FIELDS: Final = frozenset(
         "event level at logger process version world address host port pid part code error reason "
         "topic partition offset epoch count batch seconds ms status method route scope key_id "
         "tenant outcome door rule digest model book catalogue alias state attempt path dropped "
-        "group worker_slot records markers orphans signal exit_code sha256"
+        "group worker_slot records markers orphans signal exit_code sha256 "
+        "kind number author"
     ).split()
 )
 TEXT_CHARS_MAX = 400

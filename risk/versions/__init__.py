@@ -1,0 +1,1 @@
+"""Immutable versions of what judges, addressed by their content, and which of them are live."""
