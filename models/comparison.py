@@ -65,7 +65,7 @@ def compare(
     found = []
     for name in names:
         began_s = monotonic_s()
-        score = _SCORERS[name](filled, train_fraud, filled_test)
+        score = SCORERS[name](filled, train_fraud, filled_test)
         found.append(compared(name, test_fraud, score, monotonic_s() - began_s, len(train)))
     return found
 
@@ -90,7 +90,7 @@ def isolation_forest(train: Floats, fraud: Flags, test: Floats) -> Floats:
     return -np.asarray(model.score_samples(test), dtype=np.float64)
 
 
-_SCORERS: Final[Mapping[str, Callable[[Floats, Flags, Floats], Floats]]] = {
+SCORERS: Final[Mapping[str, Callable[[Floats, Flags, Floats], Floats]]] = {
     **RIVALS,
     "isolation_forest": isolation_forest,
 }

@@ -6,15 +6,19 @@ and the kernel that serve, from payments and from fraud reports that arrive as r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.catalogue import FEATURE_NAMES, catalogue_digest
 from models.boosting import FIXED, ROUNDS, boost, check, out_of_fold
+from models.bundle import Bundle, FeatureList, make_bundle
 from models.calibrate import Calibration, CalibrationTable, fit
+from models.comparison import COMPARED, SCORERS, Clock
 from models.dataset import observe
 from models.handbook import (
     STARTS_MS,
@@ -31,9 +35,11 @@ from models.handbook import (
 )
 from models.measures import Graded, Interval, measured
 from models.native import NativeModel
-from models.rivals import RIVALS
+from models.train import GOLDEN
 from risk.domain.event import AnyEvent
+from risk.domain.ids import digest
 from risk.domain.money import ExchangeRates
+from risk.policy import Policy
 from risk.simulator.handbook import HandbookWorld
 from risk.simulator.handbook_law import DAY_MS, Table
 
@@ -67,6 +73,11 @@ class FoldModel:
     calibration: CalibrationTable
     score: Floats
     constant: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the model's text."""
+        return digest(self.text.encode())
 
 
 def observe_world(
@@ -156,19 +167,64 @@ def own_metrics(table: Table, models: Sequence[FoldModel]) -> Metrics:
     return mean_and_spread([measure(table, one.of, one.score) for one in models])[0]
 
 
-def rival_scores(table: Table, asked: Sequence[Fold], name: str) -> list[Floats]:
-    """What a rival of ``models.rivals`` gives to each fold's test week, on the 15 features."""
-    matrix = baseline_features(table)
-    rival = RIVALS[name]
-    return [rival(matrix[of.train], table.fraud[of.train], matrix[of.test]) for of in asked]
+def rival_metrics(
+    table: Table, asked: Sequence[Fold], name: str, matrix: Floats | None = None
+) -> Mapping[str, float]:
+    """A rival of ``models.comparison`` on the 15 features: means over the folds, by name."""
+    matrix = baseline_features(table) if matrix is None else matrix
+    found = []
+    for of in asked:
+        score = SCORERS[name](matrix[of.train], table.fraud[of.train], matrix[of.test])
+        found.append(measure(table, of, score))
+    return as_row(mean_and_spread(found)[0])
 
 
-def rival_metrics(table: Table, asked: Sequence[Fold], name: str) -> Mapping[str, float]:
-    """The rival's means over the folds by the keys of a comparison."""
-    scores = rival_scores(table, asked, name)
-    pairs = zip(asked, scores, strict=True)
-    mean, _ = mean_and_spread([measure(table, of, score) for of, score in pairs])
-    return as_row(mean)
+def compare_folds(
+    seen: Observed, models: Sequence[FoldModel], monotonic_s: Clock, *, with_rivals: bool
+) -> list[dict[str, Any]]:
+    """Weir's models, and others on the 15 published features, as rows of the comparison."""
+    table, asked = seen.table, [one.of for one in models]
+    rows: list[dict[str, Any]] = [
+        {"model": "weir", **as_row(own_metrics(table, models)), "seconds": 0.0}
+    ]
+    matrix = baseline_features(table) if with_rivals else None
+    for name in COMPARED if with_rivals else ():
+        began_s = monotonic_s()
+        mean = rival_metrics(table, asked, name, matrix)
+        rows.append({"model": name, **mean, "seconds": round(monotonic_s() - began_s, 3)})
+    return rows
+
+
+def bundle_of(
+    seen: Observed, models: Sequence[FoldModel], protocol: str, seed: int, policy: Policy
+) -> tuple[dict[str, Interval], Bundle, dict[str, str]]:
+    """The figures over the folds, and the last fold's model as a bundle with its parameters."""
+    found = figures(seen, models, policy.review_at, seed)
+    last = models[-1]
+    told = {name: str(value) for name, value in FIXED.items()} | {
+        "rounds": str(ROUNDS_HERE), "seed": str(seed), "features": str(len(FEATURE_NAMES)),
+        "source": f"the Handbook world, seed {seed}, protocol {protocol}, last fold",
+    }  # fmt: skip
+    flat = {name: figure.value for name, figure in found.items()}
+    lines = ["# Risk of payments: the Handbook world", "", f"From {told['source']}.", ""]
+    lines += [f"- {name}: {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f})"
+              for name, figure in found.items()]  # fmt: skip
+    lines += ["", "Figures from simulated payments say nothing about real ones.", ""]
+    order = np.argsort(last.score, kind="stable")
+    places = np.unique(np.linspace(0, len(order) - 1, GOLDEN - 1).round().astype(np.int64))
+    vectors = seen.rows(last.of.test[order[places]])
+    blank = np.full((1, vectors.shape[1]), np.nan)
+    bundle = make_bundle(
+        last.text,
+        FeatureList(catalogue=catalogue_digest(), names=FEATURE_NAMES),
+        last.calibration,
+        np.vstack([vectors, blank]),
+        {
+            "metrics.json": (json.dumps(flat, indent=1, sort_keys=True) + "\n").encode(),
+            "card.md": "\n".join(lines).encode(),
+        },
+    )
+    return found, bundle, told
 
 
 def as_row(mean: Metrics) -> dict[str, float]:

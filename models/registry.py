@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,7 @@ _ENVIRONMENT: Final = {
     # A server that is down must be noticed in seconds, not after MLflow's minutes of retries.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
+_BATCH: Final = 500  # metrics in one call; MLflow takes 1,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,19 @@ class Registry:
         alias: str | None = CHAMPION,
         plots: Mapping[str, bytes] | None = None,
         files: Mapping[str, bytes] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> str:
         """Log a run with the files of ``bundle``, register it, point ``alias`` at it.
 
-        ``plots`` are pictures by file name, ``files`` other artifacts by path. Returns the
-        version's number. The alias moves last: whoever follows it finds the files in place. None
-        leaves the version a draft that nothing follows.
+        ``plots`` are pictures by file name, ``files`` other artifacts by path, ``metrics`` numbers
+        besides the bundle's. Returns the version's number. The alias moves last: whoever follows
+        it finds the files in place. None leaves the version a draft that nothing follows.
         """
         with _answering(self._address) as client:
             pictures = {f"plots/{name}": body for name, body in (plots or {}).items()}
             run_id = self._log_run(client, bundle, parameters, pictures | dict(files or {}))
+            self._log_metrics(client, run_id, metrics or {})
+            client.set_terminated(run_id)
             self._create_name(client)
             registered = client.create_model_version(
                 self.name,
@@ -180,8 +185,18 @@ class Registry:
                 file.write_bytes(body)
             if files:
                 client.log_artifacts(run_id, str(Path(place) / "files"))
-        client.set_terminated(run_id)
         return run_id
+
+    def _log_metrics(self, client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric
+
+        began_ms = int(client.get_run(run_id).info.start_time)
+        known = [(name, value) for name, value in metrics.items() if isfinite(value)]
+        for start in range(0, len(known), _BATCH):
+            client.log_batch(
+                run_id,
+                [Metric(name, value, began_ms, 0) for name, value in known[start : start + _BATCH]],
+            )
 
     def _create_name(self, client: MlflowClient) -> None:
         from mlflow.exceptions import MlflowException

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURE_NAMES
 from models.dataset import Samples
 from models.trainset import Trainset
+from risk.domain.errors import BadConfiguration
 
 Words = NDArray[np.object_]
 NEW_ACCOUNT_DAYS: Final = 30
@@ -97,3 +98,29 @@ def _age_words(age_days: NDArray[np.float64]) -> Words:
 
 def _words(values: list[str | None]) -> Words:
     return np.array([UNKNOWN if value is None else value for value in values], dtype=object)
+
+
+def part_of(rows: Rows, from_ms: int, to_ms: int) -> Rows:
+    """The rows of payments with ``from_ms <= occurred_at < to_ms``.
+
+    Raises BadConfiguration where there are none.
+    """
+    time_ms = rows.samples.time_ms
+    kept = np.flatnonzero((time_ms >= from_ms) & (time_ms < to_ms))
+    if len(kept) == len(rows):
+        return rows
+    if len(kept) == 0:
+        raise BadConfiguration("there are no payments in this range: look at --from and --to")
+    place = {int(row): at for at, row in enumerate(kept)}
+    held = rows.samples
+    samples = Samples(
+        held.matrix[kept],
+        held.time_ms[kept],
+        held.amount_base[kept],
+        {place[row]: words for row, words in held.labels.items() if row in place},
+    )
+    segments = {name: words[kept] for name, words in rows.segments.items()}
+    return replace(
+        rows, samples=samples, payment_id=rows.payment_id[kept], account=rows.account[kept],
+        segments=segments,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from risk.domain.errors import AlreadyRunning, BadBook, BadConfiguration, Invali
 COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
     *("keys", "payments", "parked", "dataset", "backfill", "models", "features", "rules", "contracts"),
-    *("simulate", "scenarios", "archive", "bench", "parity", "prove", "rebuild", "audit"),
+    *("train", "simulate", "scenarios", "archive", "bench", "parity", "prove", "rebuild", "audit"),
 )
 FAILED, BAD_INPUT, IN_USE = 1, 2, 3
 

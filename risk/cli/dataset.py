@@ -91,10 +91,10 @@ def dataset(  # noqa: PLR0913  # every option is one
     if world is not None:
         if sizes.named:
             raise BadConfiguration("--seed, --days, --accounts and --start go with --dataset")
-        made, verdict = _of_world(world, asked, out, archive=archive)
+        made, verdict = of_world(world, asked, out, archive=archive)
     else:
         assert name is not None
-        made, verdict = _of_dataset(name, asked, out, sizes), "equal"
+        made, verdict = of_dataset(name, asked, out, sizes), "equal"
     write_report(report, made)
     for line in told(made, out):
         typer.echo(line)
@@ -124,7 +124,7 @@ def _asked(begin: str | None, end: str | None, delay_days: float) -> Asked:
     )
 
 
-def _of_dataset(name: str, asked: Asked, out: Path, sizes: object) -> Manifest:
+def of_dataset(name: str, asked: Asked, out: Path, sizes: object) -> Manifest:
     from features import kernel
     from models.trainset_events import write_from_events
     from risk.cli.dataset_sources import MadeUp, source_of
@@ -138,7 +138,7 @@ def _of_dataset(name: str, asked: Asked, out: Path, sizes: object) -> Manifest:
     return write_from_events(source, asked, rates, out)
 
 
-def _of_world(world: str, asked: Asked, out: Path, *, archive: bool) -> tuple[Manifest, str]:
+def of_world(world: str, asked: Asked, out: Path, *, archive: bool) -> tuple[Manifest, str]:
     import asyncio
 
     from features import kernel
