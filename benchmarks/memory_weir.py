@@ -114,11 +114,12 @@ class Weir:
         self,
         items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
         known: Sequence[Facts] | None = None,
+        windows: tuple[str, ...] = (),
     ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
         if not self._computes:
             return np.zeros((len(items), 1)), [()] * len(items)
         began_s = self._clock.monotonic_s()
-        found = compiled.vectors(items, known)
+        found = compiled.vectors(items, known, windows)
         self._vectors_s += self._clock.monotonic_s() - began_s
         return found
 

@@ -17,6 +17,7 @@ from features.proof.certificate import Difference, ParityReport, Unproven
 from features.proof.history import Extent, History, HistoryRecord
 from features.proof.rebuilder import Batch, Item, Rebuilder
 from features.proof.told import ToBase
+from features.proof.windows import known_windows, rebuilt_windows
 from features.proof.witness import Sight, seen_by, told_by
 from risk.domain.times import rfc3339
 
@@ -167,6 +168,8 @@ class Parity:
             self._unproven(item, causes.CATALOGUE_OLDER, None)
         elif item.evidence.vector is None:
             self._unproven(item, causes.FEATURES_LOST, None)
+        elif item.evidence.windows and not known_windows(item):
+            self._unproven(item, causes.WINDOWS_UNKNOWN, None)
         else:
             return True
         return False
@@ -199,20 +202,35 @@ class Parity:
                 _plain(served[row, column]),
                 _plain(rebuilt[row, column]),
             )
-        wrong |= self._other_flags(batch, flags, wrong)
+        windows = rebuilt_windows(self._rebuilder, batch)
+        for row in sorted(windows.wrong.keys() - wrong):
+            self._differs(batch.ready[row], *windows.wrong[row])
+        wrong |= windows.wrong.keys()
+        wrong |= self._other_flags(batch, flags, windows.inexact, wrong)
         kept = [row for row in range(len(batch.ready)) if row not in wrong]
         self._proven([batch.ready[row] for row in kept], rebuilt[kept])
         self._judge_scores(batch, rebuilt, wrong)
 
-    def _other_flags(self, batch: Batch, flags: NDArray[np.uint8], wrong: set[int]) -> set[int]:
-        """Decisions whose inexact features are told otherwise, besides the ``wrong`` ones."""
+    def _other_flags(
+        self,
+        batch: Batch,
+        flags: NDArray[np.uint8],
+        windows: dict[int, list[str]],
+        wrong: set[int],
+    ) -> set[int]:
+        """Decisions whose inexact features and windows are told otherwise, besides ``wrong``."""
         flagged: NDArray[np.bool_] = np.any(flags, axis=1)
         found = set()
         for row, item in enumerate(batch.ready):
             named = item.evidence.inexact
-            if row in wrong or row in batch.outside or not (named or flagged[row]):
+            if (
+                row in wrong
+                or row in batch.outside
+                or not (named or flagged[row] or row in windows)
+            ):
                 continue
             rebuilt = [FEATURE_NAMES[column] for column in np.flatnonzero(flags[row])]
+            rebuilt += windows.get(row, [])
             if rebuilt != named:
                 found.add(row)
                 self._differs(item, "inexact", ", ".join(named), ", ".join(rebuilt))

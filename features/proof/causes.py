@@ -13,6 +13,7 @@ RATES_UNKNOWN: Final = "RATES_UNKNOWN"
 FEATURES_LOST: Final = "FEATURES_LOST"
 CATALOGUE_OLDER: Final = "CATALOGUE_OLDER"
 MODEL_UNKNOWN: Final = "MODEL_UNKNOWN"
+WINDOWS_UNKNOWN: Final = "WINDOWS_UNKNOWN"
 
 CAUSES: Final[dict[str, str]] = {
     HOLE: "A record that the payment saw was never published: Redis or a process lost it.",
@@ -23,6 +24,7 @@ CAUSES: Final[dict[str, str]] = {
     RATES_UNKNOWN: "The table of exchange rates of a record is not in the state folder.",
     FEATURES_LOST: "The payment was decided without features, because its log was trimmed.",
     CATALOGUE_OLDER: "The vector was made by another feature catalogue than this code's.",
+    WINDOWS_UNKNOWN: "A rule asked for a window that this code does not know.",
     MODEL_UNKNOWN: "The vector is equal; its model is neither cached nor registered.",
 }
 

@@ -62,6 +62,7 @@ def to_base(event: AnyEvent, rates: str = "") -> int | None:
 def witness(
     items: Sequence[tuple[Arrival, tuple[Tail, ...]]],
     known: Sequence[Facts] | None = None,
+    windows: tuple[str, ...] = (),
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Vectors that tell any difference between tails: length, sum, and what is truncated."""
     assert known is None or len(known) == len(items)

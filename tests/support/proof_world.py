@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from typing import Any
 
+from features.catalogue import CATALOGUE
 from features.local_memory import LocalMemory
 from features.proof.history import Extent, HistoryRecord, Span
 from features.truth import TruthTopic
@@ -20,6 +21,10 @@ from risk.domain.event import AnyEvent, Payment, Refund, is_scored
 from risk.domain.observation import Arrival, Claimed, Lost
 from risk.domain.times import rfc3339
 from risk.engine import ledger_body
+from risk.rules.book import Book
+from risk.rules.compiler import Tables
+from risk.rules.evaluator import CompiledBook
+from risk.rules.schema import Schema
 from risk.tables.load import exchange_rates
 from streams.admin import ensure_topics
 from streams.publish import EPOCH_HEADER, KafkaPublisher, Outgoing
@@ -120,6 +125,11 @@ class Ledger:
         self.records.append(HistoryRecord(topic, partition, offset, at_ms, epoch, marker, value))
 
 
+def compiled(book: Book) -> CompiledBook:
+    """``book`` over the catalogue."""
+    return CompiledBook(book, Schema.of(CATALOGUE), Tables(RATES))
+
+
 def story(
     seed: int,
     events: int,
@@ -128,17 +138,19 @@ def story(
     after_ms: int = 0,
     pause_after: int = 0,
     pause_ms: int = 0,
+    book: Book | None = None,
 ) -> list[HistoryRecord]:
     """Events of few entities through one memory and one judgement, and what that publishes.
 
     Some come late; a batch is published in another order than it was claimed, and some of it
     twice. ``first`` is the first event's number, ``after_ms`` when it begins. After
-    ``pause_after`` events there may be a pause.
+    ``pause_after`` events there may be a pause. ``book`` judges, where it is given.
     """
     rng = random.Random(seed)
     judgement = new_judgement(RATES)
     held = judgement.versions
-    judgement.versions = judgement.constants.versions(scorer(), held.rules, held.policy)
+    rules = held.rules if book is None else compiled(book)
+    judgement.versions = judgement.constants.versions(scorer(), rules, held.policy)
     memory, ledger = LocalMemory(vectors), Ledger()
     begin_ms = START_MS + after_ms
     ledger.mark(1, begin_ms - 1)
@@ -154,7 +166,7 @@ def story(
             for one in range(size)
         ]
         number += size
-        seen = memory.observe_now(batch)
+        seen = memory.observe_now(batch, rules.windows)
         scored = [
             (one, claim)
             for one, claim in zip(batch, seen, strict=True)
