@@ -134,6 +134,7 @@ class Services:
 
     async def _again(self, name: str, child: Child) -> None:
         rule = self._rule(name)
+        child.stop()  # it has ended; this closes what we hold of it
         why = f"it ended with code {child.exit_code}; see {child.command.log}"
         if child.exit_code == BAD_INPUT or not self._may_start(name, rule):
             if rule.fatal:

@@ -25,10 +25,11 @@ from risk.bootstrap import Runtime, proof_note
 from risk.domain.clock import ManualClock
 from risk.domain.decision import decode_decision, encode_decision
 from risk.domain.errors import Unavailable
+from risk.domain.times import parse_rfc3339, rfc3339
 from risk.observability.catalogue import PARITY_CAUSES
 from risk.observability.metrics import Metrics
 from risk.settings import Settings
-from streams.prover import Prover
+from streams.prover import DAY_AFTER_MS, DAY_MS, Prover
 from streams.topics import Topics
 from tests.support.memory import START_MS
 from tests.support.proof_world import OneModel, publish, story, to_base
@@ -165,3 +166,42 @@ def until(done: Any) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("it never came to that")
+
+
+async def test_each_whole_day_gets_a_certificate_that_stays(kafka: str, tmp_path: Path) -> None:
+    records, world = story(55, 150), "prover-days"
+    await publish(kafka, Topics(world), records)
+    clock = ManualClock(START_MS)
+    one = Prover(kafka, Topics(world), to_base, OneModel(), clock, Metrics(), 0)
+    assert await one.note_day(tmp_path) is None  # it has only begun
+    midnight_ms = (START_MS // DAY_MS + 1) * DAY_MS
+    clock.advance(midnight_ms - START_MS + DAY_AFTER_MS)
+    file = await one.note_day(tmp_path)
+    assert file is not None
+    assert file.name == f"{rfc3339(START_MS)[:10]}.json"
+    note = json.loads(file.read_text())
+    assert (note["verdict"], note["problem"]) == ("equal", "")
+    of_day = [decode_decision(records[place].value).decided_at for place in scored(records)]
+    assert (
+        note["certificate"]["checked"] == sum(parse_rfc3339(at) < midnight_ms for at in of_day) > 50
+    )
+    assert note["certificate"]["to"] == rfc3339(midnight_ms)
+    assert await one.note_day(tmp_path) is None  # once
+    clock.advance(40 * DAY_MS)
+    assert await one.note_day(tmp_path) is None  # nothing was decided
+    assert list(tmp_path.iterdir()) == [file]
+
+
+async def test_a_day_that_differs_is_loud(kafka: str, tmp_path: Path) -> None:
+    records, world = story(56, 150), "prover-bad-day"
+    place = scored(records)[-1]
+    changed = [*records[:place], forged(records, place), *records[place + 1 :]]
+    await publish(kafka, Topics(world), changed)
+    clock = ManualClock(START_MS)
+    one = Prover(kafka, Topics(world), to_base, OneModel(), clock, Metrics(), 0)
+    clock.advance((START_MS // DAY_MS + 1) * DAY_MS - START_MS + DAY_AFTER_MS)
+    file = await one.note_day(tmp_path)
+    assert file is not None
+    assert json.loads(file.read_text())["verdict"] == "different"
+    assert one.problem is not None
+    assert one.problem.startswith(f"parity of {file.stem}: 1 decisions differ")
