@@ -49,6 +49,9 @@ __all__ = [
 LOCK_MS: Final = 10_000
 WAIT_S: Final = 0.05
 CHUNK: Final = 200
+# Findings written at once: a log that several of them touch is read and written only once, and
+# one call is one fsync. Nobody else waits for Redis meanwhile, as the gate is closed.
+WRITE_CHUNK: Final = 500
 SLICE: Final = 20  # records of one partition before another has its turn
 READ_MAX: Final = 2000  # records read before progress is written down, whatever they tell
 Joined = tuple[int, dict[str, Script]]
@@ -274,7 +277,7 @@ class Recovery:
         findings: list[Found] = []
         met: dict[Place, _Reading] = {}
         read = 0
-        while len(findings) < CHUNK and read < READ_MAX:
+        while len(findings) < WRITE_CHUNK and read < READ_MAX:
             behind = [one for one in left if not one.over]
             if not behind:
                 break

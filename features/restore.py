@@ -20,6 +20,7 @@ from features.claims import (
 )
 from features.keys import Keys
 from features.logs import Log, unpack_log
+from features.proof.lean import EVENTS, check
 from features.records import facts, records
 from features.truth import TruthRecord, TruthTopic
 from risk.domain.decision import (
@@ -33,6 +34,7 @@ from risk.domain.decoding import decode_stored
 from risk.domain.errors import InvalidEvent
 from risk.domain.event import AnyEvent
 from risk.domain.ids import digest
+from risk.domain.ids import fingerprint as fingerprint_of
 from risk.domain.kinds import entities, event_key, record_kind
 from risk.domain.limits import LOG_TTL_S, RECEIPT_TTL_S
 from risk.domain.observation import Publication, Receipt
@@ -81,8 +83,6 @@ def read_found(topic: TruthTopic, partition: int, record: TruthRecord) -> Found 
 
 def _checked(found: Found) -> Found:
     """``found``, if its places are those of its event and fit a log."""
-    if len(found.value.fingerprint) != FINGERPRINT_BYTES:
-        raise Unreadable("the fingerprint has a wrong length")
     names = entities(found.event)
     for place in found.positions:
         if (place.kind, place.identifier) not in names:
@@ -100,7 +100,7 @@ def _from_decision(partition: int, record: TruthRecord, decision: Decision) -> F
         decision.outcome.value, decision.score, digest(record.value), partition, record.offset
     )
     value = ReceiptValue(bytes.fromhex(evidence.fingerprint), "decisions", receipt)
-    event = decode_stored(bytes(evidence.event)).event
+    event = _event(evidence.event, value.fingerprint)
     return Found(event, value, evidence.positions, evidence.digests.rates)
 
 
@@ -120,7 +120,18 @@ def _from_ledger(partition: int, record: TruthRecord) -> Found:
     else:
         receipt = Receipt("", None, digest(record.value), partition, record.offset)
         value = ReceiptValue(fingerprint, "ledger", receipt)
-    return Found(decode_stored(body).event, value, entry.positions, entry.rates)
+    return Found(_event(entry.event, fingerprint), value, entry.positions, entry.rates)
+
+
+def _event(raw: msgspec.Raw, expected: bytes) -> AnyEvent:
+    """The event of a record. A door has checked it, as the fingerprint of its bytes says."""
+    if len(expected) != FINGERPRINT_BYTES:
+        raise Unreadable("the fingerprint has a wrong length")
+    if fingerprint_of(bytes(raw)) != expected:
+        raise Unreadable("the event is not the one of its fingerprint")
+    event = EVENTS.decode(raw)
+    check(event)
+    return event
 
 
 class Batch:

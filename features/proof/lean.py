@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec.structs import fields
 
+from risk.domain.codes import CURRENCY_INDEX
 from risk.domain.event import (
     AnyEvent,
     BeneficiaryAdded,
@@ -24,6 +25,7 @@ from risk.domain.event import (
     Transfer,
     Withdrawal,
 )
+from risk.domain.limits import TIME_MS_MAX, TIME_MS_MIN
 
 _EVENTS: Final = (
     Payment, Transfer, Withdrawal, TopUp, Login, DeviceChange, BeneficiaryAdded, PasswordReset,
@@ -71,5 +73,18 @@ def _is_range(note: Any) -> bool:
     return any(getattr(note, name, None) is not None for name in ("ge", "le", "tz"))
 
 
+_MCC_DIGITS: Final = 4
 _UNION: Any = functools.reduce(operator.or_, [lean(of) for of in _EVENTS])
 EVENTS: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(_UNION)
+
+
+def check(event: AnyEvent) -> None:
+    """Raises ValueError where ``event`` has what no record can hold, and so no door let in."""
+    time_ms = event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms
+    if not TIME_MS_MIN <= time_ms < TIME_MS_MAX:
+        raise ValueError(f"the time of the event {event.id} is impossible")
+    if isinstance(event, Payment | Refund) and event.currency not in CURRENCY_INDEX:
+        raise ValueError(f"the currency {event.currency!r} of the event {event.id} is not known")
+    mcc = event.mcc if isinstance(event, Payment) else None
+    if mcc is not None and not (len(mcc) == _MCC_DIGITS and mcc.isdecimal()):
+        raise ValueError(f"the mcc {mcc!r} of the event {event.id} is impossible")

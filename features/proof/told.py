@@ -11,14 +11,13 @@ import msgspec
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.logs import tail_from
 from features.proof.history import HistoryRecord
-from features.proof.lean import EVENTS
+from features.proof.lean import EVENTS, check
 from features.records import Facts, OwnFacts, facts, own_facts, records
 from risk.domain.decision import Decision, Evidence, LogPosition, decode_decision, decode_ledger
 from risk.domain.errors import WeirError
 from risk.domain.event import AnyEvent, Payment, Refund
 from risk.domain.ids import fingerprint
 from risk.domain.kinds import entities, record_kind
-from risk.domain.limits import TIME_MS_MAX, TIME_MS_MIN
 from risk.domain.times import parse_rfc3339
 
 ToBase = Callable[[AnyEvent, str], int | None]
@@ -83,8 +82,6 @@ def read_told(record: HistoryRecord, to_base: ToBase) -> Told | None:
         return _decision(decision, to_base) if decision.authoritative else None
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
         raise Damaged(str(error)) from error
-    except KeyError as error:
-        raise Damaged(f"the event's currency {error} is not known") from None
 
 
 def check_sequences(told: Told) -> None:
@@ -132,6 +129,7 @@ def _event(raw: msgspec.Raw, expected: str) -> AnyEvent:
     event = EVENTS.decode(raw)
     if fingerprint(bytes(raw)).hex() != expected:
         raise Damaged(f"the event {event.id} is not the one of its fingerprint")
+    check(event)
     return event
 
 
@@ -158,8 +156,6 @@ def _told(
         except WeirError:
             unrated = True
     own = own_facts(event, kind, amount)
-    if not (TIME_MS_MIN <= own[0] < TIME_MS_MAX and 0 <= own[8] < _MCC_END):
-        raise Damaged(f"the event {event.id} has an impossible time or mcc")
     return Told(event, kind, own, names, positions, arrived_ms, decision, pending, unrated, amount)
 
 
@@ -177,7 +173,6 @@ def _other_places(
 
 
 _WITH_AMOUNT: Final = (Payment, Refund)
-_MCC_END: Final = 10_000
 
 
 # Records in a stretch of history share their milliseconds, and each decision tells its own twice.
