@@ -16,8 +16,9 @@ from risk.domain.errors import AlreadyRunning, BadBook, BadConfiguration, Invali
 # inside its functions, so that every command starts fast.
 COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
-    *("keys", "payments", "parked", "dataset", "backfill", "models", "features", "rules", "contracts"),
-    *("train", "simulate", "scenarios", "archive", "bench", "parity", "prove", "rebuild", "audit"),
+    *("keys", "payments", "parked", "dataset", "backfill", "models", "features", "rules"),
+    *("contracts", "train", "simulate", "scenarios", "archive", "bench", "parity", "prove"),
+    *("rebuild", "audit", "replay"),
 )
 FAILED, BAD_INPUT, IN_USE = 1, 2, 3
 
