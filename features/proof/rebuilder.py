@@ -414,6 +414,18 @@ def _state(one: _Met) -> int:
     return UNRATED if one.told.unrated else KNOWN
 
 
+def warm() -> None:
+    """Compile what makes tails and vectors, or load it from numba's cache."""
+    kernel.warm()
+    arena, number = Arena(None), np.zeros((1, 4), np.int64)
+    own = np.zeros((1, 12), np.int64)
+    of = Columns(own, np.ones(1, np.int64), np.zeros(1, np.int64), number)
+    logs = np.array(arena.numbers("main", [("account", "warm")]), np.int64)
+    words, _ = packed(of, logs, arena.hashes)
+    arena.put(words, np.array([[0, 0, KNOWN, 0, 0]], np.int64))
+    arena.see(number)
+
+
 def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[HistoryRecord]]:
     """``chunk`` cut where a log may have been forgotten, so that nobody waits across that."""
     begin = 0

@@ -47,14 +47,14 @@ def parity(
     """
     import asyncio
 
-    from features import kernel
+    from features.proof.rebuilder import warm
     from risk.cli.proofs import leave, parts_of, range_ms, settings_of, write_report
     from risk.domain.clock import SystemClock
 
     settings, (from_ms, to_ms) = settings_of(world), range_ms(begin, end)
     clock = SystemClock()
     with parts_of(settings, "parity", archive=archive) as ready:
-        kernel.warm()
+        warm()
         began_s = clock.monotonic_s()
         found = asyncio.run(_prove(ready, from_ms, to_ms, archive=archive))
     seconds = clock.monotonic_s() - began_s
