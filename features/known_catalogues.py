@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from features.backfill import in_this_catalogue
@@ -15,13 +15,13 @@ from features.spec import FeatureSpec
 class KnownCatalogues:
     """``has`` implements ``features.backfill.Has``.
 
-    A file is named by the SHA-256 of its bytes, which are the JSON ``[bounds, declared]`` that
-    ``features.catalogue.catalogue_digest`` hashes. A catalogue that is not here, or whose bytes
-    are others, has no feature that counts.
+    ``bodies`` gives the bytes of a catalogue by their SHA-256, None where they are not kept. They
+    are the JSON ``[bounds, declared]`` that ``features.catalogue.catalogue_digest`` hashes. A
+    catalogue that is not kept, or whose bytes are others, has no feature that counts.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, bodies: Callable[[str], bytes | None]) -> None:
+        self._bodies = bodies
         self._held: dict[str, frozenset[str]] = {}
 
     def has(self, digest: str, spec: FeatureSpec) -> bool:
@@ -34,12 +34,12 @@ class KnownCatalogues:
 
     def _read(self, digest: str) -> frozenset[str]:
         try:
-            body = (self._folder / digest).read_bytes()
-            if hashlib.sha256(body).hexdigest() != digest:
+            body = self._bodies(digest)
+            if body is None or hashlib.sha256(body).hexdigest() != digest:
                 return frozenset()
             bounds, declared = json.loads(body)
             return frozenset(_definition(bounds, one) for one in declared)
-        except (OSError, ValueError, TypeError):
+        except (ValueError, TypeError):
             return frozenset()
 
 

@@ -110,8 +110,19 @@ def stores_of(settings: Settings, names: Sequence[str]) -> list[DayStore]:
 def has_of(settings: Settings) -> Has:
     """Which catalogues have a feature: this code's, and those that the state folder keeps."""
     from features.known_catalogues import KnownCatalogues
+    from risk.domain.errors import BadVersion
+    from risk.versions.store import VersionStore
 
-    return KnownCatalogues(settings.state / "versions" / "catalogue").has
+    store = VersionStore(settings.state / "versions")
+
+    def body_of(digest: str) -> bytes | None:
+        try:
+            found = store.get("catalogue", digest)
+        except BadVersion:
+            return None  # what cannot be read has no feature that counts
+        return None if found is None else found.body
+
+    return KnownCatalogues(body_of).has
 
 
 async def coverage_of(

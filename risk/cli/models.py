@@ -130,18 +130,42 @@ def train(
 def promote(
     version: _Version,
     alias: Annotated[str, typer.Option("--alias", help="What names it from now on.")] = "champion",
+    backtest_days: Annotated[
+        int,
+        typer.Option(min=1, max=180, help="Its features must cover the decisions of these days."),
+    ] = 30,
     world: _World = None,
     report: _Report = None,
 ) -> None:
-    """Point an alias at VERSION; the doors follow in seconds. Report keys: name, version, alias,
-    before (the version that the alias named, or null).
+    """Point an alias at VERSION; the doors follow in seconds.
+
+    Refused where a feature of the model covers not all decisions of the back-test range: those
+    made by an older catalogue need `weir backfill FEATURE`.
+
+    Report keys: name, version, alias, before (the version that the alias named, or null),
+    covered_by (topics, archive, or null where there is no history to look at).
     """
-    settings = _settings(world)
+    from features.catalogue import FEATURE_NAMES, catalogue_digest
+    from risk.cli.live_gate import require_covered
+
+    settings, covered_by = _settings(world), None
     with _registry(settings, "models promote") as registry:
         named = [known.version for known in registry.versions() if alias in known.aliases]
+        if registry.version(version).catalogue == catalogue_digest():
+            # The doors refuse a model of any other catalogue.
+            covered_by = require_covered(settings, FEATURE_NAMES, backtest_days)
         registry.point(alias, version)
     before = named[0] if named else None
-    _write(report, {"name": registry.name, "version": version, "alias": alias, "before": before})
+    _write(
+        report,
+        {
+            "name": registry.name,
+            "version": version,
+            "alias": alias,
+            "before": before,
+            "covered_by": covered_by,
+        },
+    )
     typer.echo(f"{alias} of {registry.name}: version {before or 'none'} -> {version}")
 
 

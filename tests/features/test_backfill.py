@@ -11,17 +11,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from features.backfill import DAY_MS, Backfill, Wanted, day_of, fill, in_this_catalogue
-from features.backfill_store import DayStore, Value, bounds, definition
-from features.catalogue import FEATURE_NAMES, catalogue_digest, feature
+from features.backfill_store import GROUP_ROWS, DayStore, Value, definition
+from features.catalogue import FEATURE_NAMES, catalogue_body, catalogue_digest, feature
 from features.coverage import Coverage, count_decisions, coverage, require_complete
 from features.known_catalogues import KnownCatalogues
 from features.proof.history import HistoryRecord
 from features.spec import FeatureSpec
 from features.steps import subtract
-from risk.domain.decision import decode_decision
+from risk.domain.decision import decode_decision, encode_decision
 from risk.domain.errors import BadConfiguration
 from risk.domain.limits import TIME_MS_MAX, TIME_MS_MIN
 from risk.domain.times import parse_rfc3339
@@ -149,6 +150,7 @@ async def test_killed_on_the_way_finished_days_stay_and_nothing_is_half(tmp_path
     assert len(notes) < len({day_of(one.decided_ms) for one in await _all(tmp_path / "other")})
     done = frozenset(day for day, note in notes.items() if note.closed)
     again = DayStore(tmp_path, feature(NAME))
+    work.abandon()
     (covered,) = await run([again], wanted=ALL._replace(done=done))
     assert covered.complete
     assert list(again.folder.glob(".*")) == []
@@ -204,16 +206,48 @@ async def test_a_stored_file_that_cannot_be_read_is_named(tmp_path: Path) -> Non
         store.notes()
 
 
-def test_catalogues_of_other_versions_count_by_computation(tmp_path: Path) -> None:
-    known, new = feature(NAME), added()
-    declared = [[one.name, one.version, repr(one.default), one.computation] for one in (new,)]
-    body = json.dumps([bounds(), declared]).encode()
+def test_catalogues_of_other_versions_count_by_computation() -> None:
+    known, new = feature(NAME), feature("account_payments_1h")
+    bounds, declared = json.loads(catalogue_body())
+    body = json.dumps([bounds, [one for one in declared if one[0] != NAME]]).encode()
     digest = hashlib.sha256(body).hexdigest()
-    (tmp_path / digest).write_bytes(body)
-    (tmp_path / ("0" * 64)).write_bytes(body)
-    held = KnownCatalogues(tmp_path)
+    wrong = hashlib.sha256(b"[1]").hexdigest()
+    held = KnownCatalogues({digest: body, "0" * 64: body, wrong: b"[1]"}.get)
     assert held.has(digest, new)
     assert not held.has(digest, known)
     assert not held.has("0" * 64, new)  # its bytes are not those of its name
     assert not held.has("1" * 64, new)
+    assert not held.has(wrong, new)
     assert held.has(catalogue_digest(), known)
+
+
+async def test_only_decisions_that_stand_and_have_a_vector_are_counted(tmp_path: Path) -> None:
+    chosen = list(served().values())[:3]
+    assert chosen[1].evidence is not None
+    without = msgspec.structs.replace(chosen[1].evidence, vector=None)
+    becomes = {
+        encode_decision(chosen[0]): encode_decision(
+            msgspec.structs.replace(chosen[0], authoritative=False)
+        ),
+        encode_decision(chosen[1]): encode_decision(
+            msgspec.structs.replace(chosen[1], evidence=without)
+        ),
+        encode_decision(chosen[2]): b"{",
+    }
+    records = [one._replace(value=becomes.get(one.value, one.value)) for one in whole()]
+    store = DayStore(tmp_path, feature(NAME))
+    (covered,) = await run([store], records)
+    assert covered.decisions == len(served()) - 3
+
+
+async def test_many_values_of_a_day_go_to_disk_in_groups(tmp_path: Path) -> None:
+    writer = DayStore(tmp_path, feature(NAME)).writing("2026-01-01")
+    values = [Value("main", f"p{number}", number, 1.0, False) for number in range(GROUP_ROWS + 1)]
+    writer.add(values)
+    note = writer.close({"HOLE": 2}, closed=True)
+    store = DayStore(tmp_path, feature(NAME))
+    assert store.notes() == {"2026-01-01": note}
+    assert note.computed == sum(1 for _ in store.read("2026-01-01")) == GROUP_ROWS + 1
+    assert list(store.read("2026-01-02")) == []
+    store.writing("2026-01-03").drop()
+    assert list(store.notes()) == ["2026-01-01"]
