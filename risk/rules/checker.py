@@ -95,7 +95,8 @@ class _Checker:
     def _window(self, node: Window) -> Type:
         def report(at: int, message: str, expected: str, word: str) -> None:
             known = [*ENTITY_KINDS, *OTHERS, *KIND_GROUPS, *RECORD_KIND_CODE]
-            self._report(at, message, expected, nearest(word, known))
+            others = [one for one in known if one != word]
+            self._report(at, message, expected, nearest(word, others))
 
         key_of(node, report)
         return WINDOW_FUNCTIONS[node.function].result

@@ -104,8 +104,7 @@ def _text(node: Node) -> tuple[str, int]:
         case Call():
             inner = ", ".join(_at_least(argument, 0) for argument in node.arguments)
             return f"{node.function}({inner})", _ATOM
-        case Window():
-            return _window(node), _ATOM
+    return _window(node), _ATOM
 
 
 def _chain(node: Every | Some) -> tuple[Comparison, ...]:

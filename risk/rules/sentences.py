@@ -91,8 +91,7 @@ def sentence(node: Node) -> str:
             return " or ".join(map(_bracketed, node.parts))
         case Window():
             return _window(node)
-        case Call():
-            return _call(node)
+    return _call(node)
 
 
 def spoken(name: str) -> str:

@@ -9,13 +9,16 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
 Known = float | str | bool | None
 DAY_MS = 86_400_000.0
 HOUR_MS = 3_600_000.0
+_ZONES = {"DE": "Europe/Berlin", "US": "America/New_York", "IN": "Asia/Kolkata"}
 
 _SIGNS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -60,6 +63,8 @@ class Oracle:
             return self._compare(node)
         assert isinstance(node, ast.Call)
         assert isinstance(node.func, ast.Name)
+        if node.func.id in ("count", "avg"):
+            return self._values[ast.unparse(node).replace("'", '"')]
         return self._call(node.func.id, node.args)
 
     def _compare(self, node: ast.Compare) -> bool | None:
@@ -88,9 +93,11 @@ class Oracle:
         values = [self._of(argument) for argument in arguments]
         if name == "is_missing":
             return values[0] is None
+        if name in ("any_of", "all_of"):
+            return (some if name == "any_of" else every)(values)
         if name == "coalesce":
             return next((value for value in values if value is not None), None)
-        if name == "days_since":
+        if name in ("days_since", "local_hour", "local_weekday"):
             values = [self._values["occurred_at"], *values]
         if name == "between":
             x, low, high = values
@@ -128,6 +135,26 @@ def some(parts: list[Known]) -> bool | None:
     return True if True in parts else None if None in parts else False
 
 
+def _clock(at: Known, country: Known) -> datetime | None:
+    """What the clocks of a country show, by the time zone database."""
+    assert isinstance(at, float)
+    zone = _ZONES.get(str(country))
+    return None if zone is None else datetime.fromtimestamp(at / 1000, ZoneInfo(zone))
+
+
+def _distance(*degrees: float) -> float | None:
+    """Along a great circle, by the angle between two vectors."""
+    if any(abs(one) > most for one, most in zip(degrees, (90, 180, 90, 180), strict=True)):
+        return None
+    lat_1, lon_1, lat_2, lon_2 = map(math.radians, degrees)
+    a, b = _on_sphere(lat_1, lon_1), _on_sphere(lat_2, lon_2)
+    return round(2 * 6371.0088 * math.asin(min(1.0, math.dist(a, b) / 2)), 3)
+
+
+def _on_sphere(lat: float, lon: float) -> tuple[float, float, float]:
+    return math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)
+
+
 def _inside(text: str, *networks: str) -> bool | None:
     try:
         address = ip_address(text)
@@ -150,6 +177,9 @@ _CALLS: dict[str, Callable[..., Known]] = {
     "date": lambda text: {"2026-01-31": 1_769_817_600_000.0}[text],
     "days_since": lambda now, then: (now - then) / DAY_MS,
     "hour_of": lambda at: math.floor(at / HOUR_MS) % 24 * 1.0,
+    "local_hour": lambda at, land: float(at_.hour) if (at_ := _clock(at, land)) else None,
+    "local_weekday": lambda at, land: float(at_.weekday()) if (at_ := _clock(at, land)) else None,
+    "distance_km": _distance,
     "weekday_of": lambda at: (math.floor(at / DAY_MS) + 3) % 7 * 1.0,
 }
 
@@ -157,7 +187,8 @@ NUMBER_NAMES = ("n_one", "n_two", "amount", "score")
 FLAG_NAMES = ("flag_one", "flag_two")
 TEXT_NAMES = ("merchant", "device", "ip")
 TIME_NAMES = ("account_opened_at", "occurred_at")
-TEXTS = ("a", "B", "b", "mrc_1", "10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "")
+TEXTS = ("a", "B", "b", "mrc_1", "10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "", "DE", "US", "IN")
+WINDOW_NAMES = ('count(card, "1h")', 'avg(account, "3h", amount)')
 LISTS = {"trusted": frozenset(("a", "mrc_1"))}
 
 _numbers = st.sampled_from(["0", "1", "2", "0.5", "3", "100", "1e15", "-1"])
@@ -180,6 +211,8 @@ def number_texts() -> st.SearchStrategy[str]:
             "{}({})".format, st.sampled_from(["days_since", "hour_of", "weekday_of"]), moments
         ),
         st.just('money(12.5, "EUR")'),
+        st.sampled_from(WINDOW_NAMES),
+        st.builds("local_{}({})".format, st.sampled_from(["hour", "weekday"]), text_texts()),
     )
     return st.recursive(
         leaves,
@@ -190,6 +223,7 @@ def number_texts() -> st.SearchStrategy[str]:
             st.builds("round({}, {})".format, inner, st.sampled_from(["0", "2"])),
             st.builds("{}({}, {})".format, _of_two, inner, inner),
             st.builds("ratio({}, {}, {})".format, inner, inner, inner),
+            st.builds("distance_km({}, {}, {}, {})".format, inner, inner, inner, inner),
         ),
         max_leaves=6,
     )  # fmt: skip
@@ -228,7 +262,11 @@ def condition_texts() -> st.SearchStrategy[str]:
     )
     return st.recursive(
         atoms.map("({})".format),
-        lambda inner: st.one_of(_infix(inner, "and", "or"), st.builds("(not {})".format, inner)),
+        lambda inner: st.one_of(
+            _infix(inner, "and", "or"),
+            st.builds("(not {})".format, inner),
+            st.builds("{}({}, {})".format, st.sampled_from(["any_of", "all_of"]), inner, inner),
+        ),
         max_leaves=6,
     )
 
@@ -240,7 +278,7 @@ def value_sets() -> st.SearchStrategy[dict[str, Known]]:
     moment = st.sampled_from([None, 0.0, 1_769_817_600_000.0, 1_769_903_999_999.0])
     flag = st.sampled_from([None, True, False])
     named: dict[str, st.SearchStrategy[Known]] = {
-        **dict.fromkeys(NUMBER_NAMES, number),
+        **dict.fromkeys((*NUMBER_NAMES, *WINDOW_NAMES), number),
         **dict.fromkeys(TEXT_NAMES, text),
         **dict.fromkeys(TIME_NAMES, moment),
         **dict.fromkeys(FLAG_NAMES, flag),

@@ -18,7 +18,14 @@ from risk.rules.functions import FUNCTIONS
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import Refused, Type
-from tests.support.rule_oracle import LISTS, Known, Oracle, condition_texts, value_sets
+from tests.support.rule_oracle import (
+    LISTS,
+    WINDOW_NAMES,
+    Known,
+    Oracle,
+    condition_texts,
+    value_sets,
+)
 
 SCHEMA = Schema(
     features=(
@@ -32,8 +39,8 @@ SCHEMA = Schema(
 RATES = ExchangeRates(base="EUR", as_of="2026-01-01", source="test", rates_e9={"USD": 900_000_000})
 TABLES = Tables(RATES, ListSnapshot(LISTS))
 TYPES = SCHEMA.types()
-SLOTS = {name: slot for slot, name in enumerate(TYPES)}
-UNKNOWN: dict[str, Known] = dict.fromkeys(TYPES)
+SLOTS = {name: slot for slot, name in enumerate([*TYPES, *WINDOW_NAMES])}
+UNKNOWN: dict[str, Known] = dict.fromkeys(SLOTS)
 
 
 def compiled(text: str) -> Predicate:
@@ -44,8 +51,8 @@ def compiled(text: str) -> Predicate:
 
 def row(values: dict[str, Known]) -> list[float | str | None]:
     found: list[float | str | None] = []
-    for name, kind in TYPES.items():
-        value = values.get(name)
+    for name in SLOTS:
+        value, kind = values.get(name), TYPES.get(name)
         if isinstance(value, str) or (value is None and kind is Type.TEXT):
             found.append(value)
         else:
@@ -143,6 +150,16 @@ def test_compiled_rules_answer_as_the_oracle_does(
         ("weekday_of(occurred_at) == 3", {"occurred_at": 0.0}, True),
         ("hour_of(occurred_at) == 23", {"occurred_at": -1.0}, True),
         ('occurred_at >= date("1970-01-02")', {"occurred_at": 86_400_000.0}, True),
+        ("distance_km(0, 0, 0, n_one) > 111", {"n_one": 1.0}, True),
+        ("distance_km(0, 0, 0, n_one) > 111", {"n_one": 181.0}, None),
+        ("distance_km(0, 0, 0, n_one) > 111", {}, None),
+        ("not any_of(flag_one, n_one > 1)", {"flag_one": False, "n_one": 1.0}, True),
+        ("all_of(flag_one, n_one > 1)", {"n_one": 1.0}, False),
+        ("not all_of(flag_one, n_one > 1)", {"n_one": 1.0}, True),
+        ('count(card, "60m") > 1', {'count(card, "1h")': 2.0}, True),
+        ('count(card, "60m") > 1', {}, None),
+        ('local_hour("DE") == 1', {"occurred_at": 0.0}, True),
+        ("local_weekday(merchant) == 3", {"occurred_at": 0.0, "merchant": "DE"}, True),
         ("n_one * n_one > n_one", {"n_one": 1e308}, True),
         ("n_one * 10 - n_one * 10 == 0", {"n_one": 1e308}, None),
     ],
