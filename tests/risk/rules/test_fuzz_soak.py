@@ -38,7 +38,7 @@ def one_round(rng: random.Random) -> bool:
     """One text through everything; whether it was a rule."""
     text = " ".join(rng.choices(WORDS, k=rng.randint(1, 30)))
     if rng.random() < 0.3:
-        at = rng.randrange(len(text))
+        at = rng.randrange(len(text) + 1)
         text = text[:at] + chr(rng.randrange(0x250)) + text[at + rng.randrange(4) :]
     try:
         tree = parse(text)
