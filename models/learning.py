@@ -88,7 +88,9 @@ def learn(rows: Rows, request: Request, say: Say = lambda stage, share: None) ->
     held = np.ascontiguousarray(samples.matrix[split.validation.rows])
     parameters, rounds, tuned = _settings(rows, request, split, train, held, say)
     say(f"Training on {len(train)} payments", 0.5)
+    began_s = request.monotonic_s()
     text = boost(train, split.train.fraud, parameters, rounds, request.seed)
+    boosted_s = request.monotonic_s() - began_s
     model = NativeModel(text)
     say("Calibrating", 0.65)
     table, losses = choose(model.raw(held), split.validation.fraud)
@@ -105,7 +107,7 @@ def learn(rows: Rows, request: Request, say: Say = lambda stage, share: None) ->
     figures = as_json(measured([graded], request.seed))
     segments = by_segment(rows, split.test, scores, request)
     say("Comparing with other models", 0.85)
-    comparison = _comparison(rows, split, (train, later), scores, request)
+    comparison = _comparison(rows, split, (train, later), (scores, boosted_s), request)
     flat = evaluate(split.test.fraud, scores)
     told = {name: str(value) for name, value in parameters.items()} | {
         "rounds": str(rounds), "seed": str(request.seed), "features": str(len(FEATURE_NAMES)),
@@ -187,11 +189,15 @@ def by_segment(rows: Rows, part: Part, scores: Floats, request: Request) -> dict
 
 
 def _comparison(
-    rows: Rows, split: Split, parts: tuple[Floats, Floats], scores: Floats, request: Request
+    rows: Rows,
+    split: Split,
+    parts: tuple[Floats, Floats],
+    own: tuple[Floats, float],
+    request: Request,
 ) -> list[Compared]:
     train, later = parts
     fraud = split.test.fraud
-    table = [compared("weir", fraud, scores, 0.0, len(train))]
+    table = [compared("weir", fraud, *own, len(train))]
     if not request.with_rivals:
         return table
     if request.rules is not None:

@@ -58,6 +58,13 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.reviewers * self.minutes_a_day / self.minutes_a_review
 
 
+class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file of costs: both parts may be left out, and any of their fields."""
+
+    policy: Policy = Policy()
+    capacity: Capacity = Capacity()
+
+
 class Seen(NamedTuple):
     """Payments of a later time with their truth, a column each; ``amount`` minor units.
 
@@ -124,7 +131,7 @@ def plan(seen: Seen, policy: Policy, capacity: Capacity, seed: int = 1) -> Plan:
             " whose labels are known"
         )
     days = max(1.0, (int(seen.time_ms.max()) - int(seen.time_ms.min())) / DAY_MS)
-    whole = _Costs(seen, policy, np.ones(len(seen.fraud)))
+    whole = _Sums(seen, policy, np.ones(len(seen.fraud)))
     price = _price([whole], capacity.reviews_a_day * days)
     rows = {ALL: np.ones(len(seen.fraud), np.bool_)}
     for word in sorted(set(seen.segment.tolist())):
@@ -134,10 +141,10 @@ def plan(seen: Seen, policy: Policy, capacity: Capacity, seed: int = 1) -> Plan:
         for word, mask in rows.items()
         if word != ALL and FRAUDS_MIN <= int((seen.fraud & mask).sum()) < int(mask.sum())
     }
-    parts = [_Costs(_part(seen, mask), policy, np.ones(int(mask.sum()))) for mask in own.values()]
+    parts = [_Sums(_part(seen, mask), policy, np.ones(int(mask.sum()))) for mask in own.values()]
     rest = ~np.any(list(own.values()), axis=0) if own else np.zeros(len(seen.fraud), np.bool_)
     if rest.any() and own:
-        parts.append(_Costs(_part(seen, rest), policy, np.ones(int(rest.sum()))))
+        parts.append(_Sums(_part(seen, rest), policy, np.ones(int(rest.sum()))))
     by_segment = _price(parts, capacity.reviews_a_day * days) if parts else price
     chosen = []
     for word, mask in rows.items():
@@ -154,7 +161,7 @@ def plan(seen: Seen, policy: Policy, capacity: Capacity, seed: int = 1) -> Plan:
     )
 
 
-class _Costs:
+class _Sums:
     """What outcomes cost by threshold: sums over the payments at or above each of ``GRID``."""
 
     def __init__(self, seen: Seen, policy: Policy, weight: Floats) -> None:
@@ -213,7 +220,7 @@ def _above(place: Ints, value: Floats) -> Floats:
     return np.asarray(np.cumsum(at[::-1])[::-1][1 : len(GRID) + 1], dtype=np.float64)
 
 
-def _price(parts: list[_Costs], reviews_max: float) -> float:
+def _price(parts: list[_Sums], reviews_max: float) -> float:
     """The least price of a review at which all parts together ask for at most so many."""
 
     def asked(price: float) -> float:
@@ -238,14 +245,14 @@ def _chosen(
     fixed: tuple[int, int] | None,
 ) -> Chosen:
     price, days, seed = asked
-    costs = _Costs(seen, policy, np.ones(len(seen.fraud)))
+    costs = _Sums(seen, policy, np.ones(len(seen.fraud)))
     pair = fixed or costs.best(price)
     rng = np.random.Generator(np.random.PCG64(seed))
     people, place = np.unique(seen.account, return_inverse=True)
     drawn = []
     for _ in range(REPLICATES):
         times = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
-        again = _Costs(seen, policy, times[place].astype(np.float64))
+        again = _Sums(seen, policy, times[place].astype(np.float64))
         other = fixed or again.best(price)
         drawn.append((GRID[other[0]], GRID[other[1]], float(again.cost(*pair))))
     ends = np.quantile(np.array(drawn), (0.025, 0.975), axis=0).T.tolist()

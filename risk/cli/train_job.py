@@ -208,13 +208,9 @@ def money(costs: Path | None) -> tuple[Any, Any]:
     """Policy and capacity of a file, or those that ship. Raises BadConfiguration."""
     import msgspec
 
-    from models.thresholds import Capacity
+    from models.thresholds import Capacity, Costs
     from risk.domain.errors import BadConfiguration
     from risk.policy import Policy
-
-    class Costs(msgspec.Struct, forbid_unknown_fields=True):
-        policy: Policy = Policy()
-        capacity: Capacity = Capacity()
 
     if costs is None:
         return Policy(), Capacity()
