@@ -60,8 +60,7 @@ def bounds() -> list[int]:
 
 def definition(spec: FeatureSpec) -> str:
     """SHA-256, in hex, of all that decides the bits of one feature."""
-    declared = [spec.name, spec.version, repr(spec.default), spec.computation]
-    return hashlib.sha256(json.dumps([bounds(), declared]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([bounds(), spec.declared]).encode()).hexdigest()
 
 
 class DayStore:

@@ -60,11 +60,9 @@ _BY_NAME: Final = by_name(CATALOGUE)
 def catalogue_body() -> bytes:
     """All that decides the bits of a vector, in order: what a digest stands for.
 
-    Names, versions, defaults and computations; units and sentences may be reworded.
+    Names, versions, defaults, computations and types; units and sentences may be reworded.
     """
-    declared = [
-        [spec.name, spec.version, repr(spec.default), spec.computation] for spec in CATALOGUE
-    ]
+    declared = [spec.declared for spec in CATALOGUE]
     bounds = [KERNEL_VERSION, RECORD_BYTES, SKEW_MS_MAX, HORIZON_MS, AMOUNT_SQUARED_CLAMP]
     return json.dumps([bounds, declared]).encode()
 
@@ -75,11 +73,14 @@ def catalogue_digest() -> str:
     return hashlib.sha256(catalogue_body()).hexdigest()
 
 
-def names_in(body: bytes) -> tuple[str, ...]:
-    """The feature names, in order, of a catalogue's body; ValueError where it is none."""
+def types_in(body: bytes) -> tuple[tuple[str, str], ...]:
+    """Name and dtype of every feature, in order, of a catalogue's body, also of an older one.
+
+    Raises ValueError where it is none.
+    """
     try:
         _bounds, declared = json.loads(body)
-        return tuple(str(one[0]) for one in declared)
+        return tuple((str(one[0]), str(one[4])) for one in declared)
     except (ValueError, TypeError, IndexError) as error:
         raise ValueError(f"not the body of a catalogue: {error}") from None
 

@@ -66,6 +66,11 @@ class FeatureSpec:
         return "always" if self.entity == "payment" else "within the tail"
 
     @property
+    def declared(self) -> list[str | int]:
+        """All that decides the value's bits and its type: name, version, default, steps, dtype."""
+        return [self.name, self.version, repr(self.default), self.computation, self.dtype]
+
+    @property
     def computation(self) -> str:
         """The steps as canonical text."""
         return self.step.text()

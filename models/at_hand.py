@@ -14,11 +14,18 @@ class ModelsAtHand:
     """Implements ``features.parity.Models``; each pair of digests is looked for once.
 
     Looks into the cache of ``source`` first, then among the versions of ``registry`` (None
-    where there is no server), whose files come into the cache. Blocking.
+    where there is no server), whose files come into the cache. ``names`` are the features of
+    the catalogue that the decisions name, in order. Blocking.
     """
 
-    def __init__(self, source: ModelSource, registry: Registry | None) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        registry: Registry | None,
+        names: tuple[str, ...] = FEATURE_NAMES,
+    ) -> None:
         self._source = source
+        self._names = names
         self._registry = registry
         self._found: dict[tuple[str, str], Scorer | None] = {}
 
@@ -31,7 +38,7 @@ class ModelsAtHand:
 
     def _cached(self, model: str, calibration: str) -> Scorer | None:
         bundle = self._source.cached(model, calibration)
-        if bundle is None or bundle.features.names != FEATURE_NAMES:
+        if bundle is None or bundle.features.names != self._names:
             return None
         return bundle.scorer()
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from risk.domain.errors import BadVersion, Unavailable
+from risk.domain.errors import BadConfiguration, BadVersion, Unavailable
 from risk.versions.store import VersionStore
 from risk.versions.version import Kind, Live, Version
 from streams.batch import Record
@@ -49,11 +49,16 @@ def pieces(version: Version) -> list[Piece]:
 class Control:
     """Writes to and follows the control topic of a world; versions go to ``store``.
 
-    ``live`` are the pointers as far as the topic has been read.
+    ``live`` are the pointers as far as the topic has been read. Without ``publisher`` it only
+    reads.
     """
 
     def __init__(
-        self, bootstrap: str, topics: Topics, store: VersionStore, publisher: KafkaPublisher
+        self,
+        bootstrap: str,
+        topics: Topics,
+        store: VersionStore,
+        publisher: KafkaPublisher | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._place = TopicPartition(topics.control, 0)
@@ -81,7 +86,7 @@ class Control:
                 key = f"version:{version.kind}:{version.digest}:{one.piece}".encode()
                 outgoing.append(self._outgoing(key, msgspec.json.encode(one)))
         if outgoing:
-            await self._publisher.deliver(outgoing)
+            await self._deliver(outgoing)
         return fresh
 
     async def set_live(
@@ -101,9 +106,14 @@ class Control:
             reason=reason,
         )
         key = f"live:{version.kind}".encode()
-        await self._publisher.deliver([self._outgoing(key, msgspec.json.encode(live))])
+        await self._deliver([self._outgoing(key, msgspec.json.encode(live))])
         await self.look()
         return live
+
+    async def _deliver(self, outgoing: list[Outgoing]) -> None:
+        if self._publisher is None:
+            raise BadConfiguration("this reader of the control topic cannot publish")
+        await self._publisher.deliver(outgoing)
 
     def _outgoing(self, key: bytes, value: bytes) -> Outgoing:
         return Outgoing(self._place.topic, self._place.partition, key, value)

@@ -1,0 +1,142 @@
+"""Finds what the digests of a decision stand for: here, on the control topic, or in MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.scorer import Scorer
+    from risk.domain.decision import Evidence
+    from risk.domain.money import ExchangeRates
+    from risk.judgement import Rules
+    from risk.policy import Policy
+    from risk.replay import Named
+    from risk.rules.schema import Schema
+    from risk.settings import Settings
+    from risk.versions.version import Kind, Version
+
+
+class VersionsAtHand:
+    """``missing`` says in words which versions were not to be had, and what to do."""
+
+    def __init__(self, settings: Settings, *, kafka: bool) -> None:
+        from risk.versions.store import VersionStore
+        from streams.control import Control
+        from streams.topics import Topics
+
+        self._settings = settings
+        self._store = VersionStore(settings.state / "versions")
+        self._control = (
+            Control(settings.kafka, Topics(settings.world), self._store) if kafka else None
+        )
+        self._loaded = False
+        self.missing: list[str] = []
+
+    async def of(self, evidence: Evidence) -> Named | None:
+        """All that judged; None where something is missing.
+
+        Raises BadVersion where a kept version is damaged.
+        """
+        from risk.domain.base_amount import amount_in_base
+        from risk.domain.decoding import decode_stored
+        from risk.replay import Named
+
+        self.missing = []
+        rates = await self._rates(evidence.digests.rates)
+        schema = await self._schema(evidence.digests.catalogue)
+        policy = await self._policy(evidence.digests.policy)
+        await self._find("lists", evidence.digests.lists)
+        rules = await self._rules(evidence.digests.book, schema, rates)
+        scoring = None
+        if evidence.digests.model and schema is not None:
+            scoring = self._scoring(evidence, tuple(name for name, _ in schema.features))
+        if self.missing or rules is None or policy is None or schema is None or rates is None:
+            return None
+        return Named(
+            features=tuple(name for name, _ in schema.features),
+            amount_base=amount_in_base(decode_stored(bytes(evidence.event)).event, rates),
+            scoring=scoring,
+            rules=rules,
+            policy=policy,
+        )
+
+    async def close(self) -> None:
+        """Let go of Kafka."""
+        if self._control is not None:
+            await self._control.close()
+
+    def now(self) -> dict[str, str]:
+        """The engine and the libraries of this process, as an evidence names them."""
+        from importlib.metadata import version
+
+        from risk.bootstrap import LIBRARIES
+
+        return {"engine": f"weir {version('weir')}", **{one: version(one) for one in LIBRARIES}}
+
+    async def _find(self, kind: Kind, digest: str) -> Version | None:
+        found = self._store.get(kind, digest)
+        if found is None and self._control is not None and not self._loaded:
+            await self._control.load()
+            self._loaded = True
+            found = self._store.get(kind, digest)
+        if found is None:
+            self.missing.append(
+                f"{kind} {digest} is neither in {self._settings.state}/versions"
+                " nor on the control topic; copy the folder of the machine that judged"
+            )
+        return found
+
+    async def _rates(self, digest: str) -> ExchangeRates | None:
+        import msgspec
+
+        from risk.domain.money import ExchangeRates
+
+        found = await self._find("rates", digest)
+        return None if found is None else msgspec.json.decode(found.body, type=ExchangeRates)
+
+    async def _policy(self, digest: str) -> Policy | None:
+        from risk.versions.serving import policy_in
+
+        found = await self._find("policy", digest)
+        return None if found is None else policy_in(found)
+
+    async def _schema(self, digest: str) -> Schema | None:
+        from features.catalogue import types_in
+        from risk.rules.schema import TYPE_OF_DTYPE, Schema
+
+        found = await self._find("catalogue", digest)
+        if found is None:
+            return None
+        return Schema(tuple((name, TYPE_OF_DTYPE[dtype]) for name, dtype in types_in(found.body)))
+
+    async def _rules(
+        self, digest: str, schema: Schema | None, rates: ExchangeRates | None
+    ) -> Rules | None:
+        from risk.rules.compiler import Tables
+        from risk.rules.evaluator import CompiledBook
+        from risk.versions.serving import book_in
+
+        found = await self._find("book", digest)
+        if found is None or schema is None or rates is None:
+            return None
+        return CompiledBook(book_in(found), schema, Tables(rates))
+
+    def _scoring(self, evidence: Evidence, names: tuple[str, ...]) -> Scorer | None:
+        from models.at_hand import ModelsAtHand, registered_names
+        from models.registry import Registry
+        from models.source import Catalogue, ModelSource
+
+        digests, settings = evidence.digests, self._settings
+        catalogue = Catalogue(names, digests.catalogue)
+        cache = settings.state / "cache" / "models"
+        for name in registered_names(settings.world):
+            source = ModelSource(settings.mlflow, name, cache, catalogue)
+            registry = Registry(settings.mlflow, name) if settings.mlflow else None
+            found = ModelsAtHand(source, registry, names).of(digests.model, digests.calibration)
+            if found is not None:
+                return found
+        self.missing.append(
+            f"model {digests.model} with calibration {digests.calibration} is neither cached"
+            f" in {cache} nor registered; start MLflow, or copy the cache"
+        )
+        return None
