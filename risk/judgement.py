@@ -306,6 +306,7 @@ def _situation(claim: Claim, score: float | None, findings: Findings) -> Situati
         score=score,
         findings=findings if has_features else None,
         has_features=has_features,
+        channel=getattr(arrival.event, "channel", None),
     )
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from risk.domain.decision import Degraded, ExpectedCost, Reason, RuleHit
 from risk.domain.errors import BadConfiguration
+from risk.domain.event import CHANNELS
 from risk.domain.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ _COSTS: Final = (
 )  # fmt: skip
 
 
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From which calibrated score payments of a segment are reviewed, and blocked."""
+
+    review_at: float
+    block_at: float
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Thresholds on the calibrated score, and the money behind them (base minor units).
 
     Thresholds hold at ``reference_prevalence``, so they survive retraining. ``prevalence`` is
     today's share of fraud and enters expected cost only. Shares are from 0 to 1.
+    ``by_channel`` has the thresholds of channels that have their own.
     """
 
     review_at: float = 0.10
@@ -50,12 +59,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Without features an allow list opens the door for small amounts only.
     degraded_amount_max_minor: int = 5_000
     fallback: Literal["review", "block"] = "review"
+    by_channel: dict[str, Thresholds] = {}
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.review_at < self.block_at <= 1.0:
+        for where, review_at, block_at in (
+            ("", self.review_at, self.block_at),
+            *((f" of {name}", of.review_at, of.block_at) for name, of in self.by_channel.items()),
+        ):
+            if not 0.0 < review_at < block_at <= 1.0:
+                raise BadConfiguration(
+                    f"policy: 0 < review_at < block_at <= 1 must hold,"
+                    f" but review_at{where} is {review_at} and block_at is {block_at}"
+                )
+        unknown = sorted(set(self.by_channel) - set(CHANNELS))
+        if unknown:
             raise BadConfiguration(
-                f"policy: 0 < review_at < block_at <= 1 must hold,"
-                f" but review_at is {self.review_at} and block_at is {self.block_at}"
+                f"policy: by_channel names {unknown[0]!r}, which is none of {', '.join(CHANNELS)}"
             )
         for name in ("reference_prevalence", "prevalence"):
             if not 0.0 < getattr(self, name) < 1.0:
@@ -66,6 +85,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in _COSTS:
             if getattr(self, name) < 0:
                 raise BadConfiguration(f"policy: {name} must not be negative")
+
+    def thresholds(self, channel: str | None) -> tuple[float, float]:
+        """From which score payments of ``channel`` are reviewed, and blocked."""
+        own = self.by_channel.get(channel or "")
+        return (own.review_at, own.block_at) if own else (self.review_at, self.block_at)
 
     def digest(self) -> str:
         """SHA-256 of every number, in hex."""
@@ -86,6 +110,7 @@ class Situation(msgspec.Struct, frozen=True, gc=False):
     findings: Findings | None
     list_hits: tuple[ListHit, ...] = ()
     has_features: bool = True
+    channel: str | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
@@ -252,7 +277,8 @@ def _precedence(
     stopped = _listed(situation, "hold", "block") + _ruled(situation, "hold")
     allowed = _ruled(situation, "allow") + _listed(situation, "allow")
     blocked = _ruled(situation, "block")
-    if situation.score is not None and situation.score >= policy.block_at:
+    review_at, block_at = policy.thresholds(situation.channel)
+    if situation.score is not None and situation.score >= block_at:
         blocked.append(MODEL_BLOCK)
     if stopped:
         return Outcome.BLOCK, stopped + blocked
@@ -262,7 +288,7 @@ def _precedence(
     if blocked:
         return Outcome.BLOCK, blocked
     reviewed = _ruled(situation, "review")
-    if situation.score is not None and situation.score >= policy.review_at:
+    if situation.score is not None and situation.score >= review_at:
         reviewed.append(MODEL_REVIEW)
     reviewed += [DEGRADED_REASONS[step] for step in degraded]
     return (Outcome.REVIEW, reviewed) if reviewed else (Outcome.ALLOW, [])

@@ -25,6 +25,7 @@ from risk.policy import (
     Judgement,
     Policy,
     Situation,
+    Thresholds,
     expected_cost,
     fall_back,
     judge,
@@ -293,3 +294,28 @@ def test_digests_tell_versions_apart() -> None:
     listed = ListSnapshot({"good": frozenset({"b", "a"})})
     assert listed.digest() == ListSnapshot({"good": frozenset({"a", "b"})}).digest()
     assert listed.digest() != NO_LISTS.digest()
+
+
+def test_a_channel_has_thresholds_of_its_own() -> None:
+    policy = Policy(by_channel={"ecom": Thresholds(review_at=0.02, block_at=0.05)})
+    for channel, score, outcome in (
+        ("ecom", 0.019, ALLOW), ("ecom", 0.02, REVIEW), ("ecom", 0.05, BLOCK),
+        ("atm", 0.05, ALLOW), ("atm", policy.review_at, REVIEW), (None, policy.block_at, BLOCK),
+    ):  # fmt: skip
+        of = Situation(amount_base=1, score=score, findings=NOTHING_FOUND, channel=channel)
+        assert judge(of, policy).outcome is outcome, (channel, score)
+    assert policy.digest() != Policy().digest()
+
+
+@pytest.mark.parametrize(
+    ("by_channel", "says"),
+    [
+        ({"ecom": Thresholds(review_at=0.6, block_at=0.5)}, "review_at of ecom is 0.6"),
+        ({"shop": Thresholds(review_at=0.1, block_at=0.5)}, "'shop', which is none of"),
+    ],
+)
+def test_wrong_thresholds_of_a_channel_are_named(
+    by_channel: dict[str, Thresholds], says: str
+) -> None:
+    with pytest.raises(BadConfiguration, match=says):
+        Policy(by_channel=by_channel)
