@@ -5,111 +5,116 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
-from risk.domain.decision import Decision, LogPosition, RuleHit
-from risk.domain.errors import BadVersion
-from risk.domain.event import AnyEvent
+from risk.domain.decision import Decision, Evidence, LogPosition, RuleHit
+from risk.domain.decoding import decode_stored
+from risk.domain.errors import BadVersion, InvalidEvent
 from risk.domain.findings import Findings
 from risk.domain.observation import Arrival, Claimed, Lost, Windowed
 from risk.domain.times import parse_rfc3339
-from risk.judgement import Constants, Judgement, Rules, Scoring, told_windows
+from risk.judgement import Constants, Judgement, Rules, Scoring, Versions, told_windows
 from risk.policy import Policy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NOWHERE = LogPosition("", "", 0, 0, 0, 0)
+NOWHERE: Final = LogPosition("", "", 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
-    """The versions that a decision names. ``feature_names`` are those of its catalogue."""
+class Named:
+    """What the digests of a decision stand for. ``features`` are those of its catalogue, in order.
 
-    feature_names: tuple[str, ...]
+    ``amount_base`` is the payment's amount by the exchange rates that the decision names.
+    """
+
+    features: tuple[str, ...]
+    amount_base: int | None
     scoring: Scoring | None
     rules: Rules
     policy: Policy
 
 
-def judge_again(
-    decision: Decision,
-    event: AnyEvent,
-    amount_base: int | None,
-    recalled: Recalled,
-    vector: NDArray[np.float64] | None = None,
-) -> bytes:
-    """The bytes of ``decision``, judged anew; the outcome told by ``decision`` is not looked at.
+def judge_again(decision: Decision, named: Named) -> bytes:
+    """The bytes of ``decision``, judged anew; what ``decision`` answered is not looked at.
 
-    ``vector`` (F,) stands in for the stored one, for example a rebuilt one. What was lost when
-    the decision was made (model, features, a failed rule) is lost again. Engine and libraries
-    are those of the evidence. Pure. Raises BadVersion where evidence and versions do not fit.
+    Its evidence gives the vector and the windows. What was lost when it was made (model,
+    features, a failed rule) is lost again. Digests, engine and libraries are those of the
+    evidence: ``named`` was looked up by them. Pure. Raises BadVersion where they do not fit.
     """
-    evidence = decision.evidence
-    if evidence is None:
-        raise BadVersion(f"the decision on payment {decision.payment_id} has no evidence")
-    failed = tuple(evidence.rule_errors)
-    rules = _Failing(recalled.rules, failed) if failed else recalled.rules
+    evidence = evidence_of(decision)
+    failed = evidence.rule_errors
+    rules = RecordedFailures(named.rules, failed) if failed else named.rules
     constants = Constants(
-        feature_names=recalled.feature_names,
+        feature_names=named.features,
         catalogue_digest=evidence.digests.catalogue,
         rates_digest=evidence.digests.rates,
         engine=evidence.engine,
         libraries=evidence.libraries,
     )
-    judgement = Judgement(constants, constants.versions(recalled.scoring, rules, recalled.policy))
-    arrival = Arrival(
-        event=event,
-        body=bytes(evidence.event),
-        fingerprint=bytes.fromhex(evidence.fingerprint),
-        door=evidence.door,
-        arrived_at_ms=parse_rfc3339(evidence.arrived_at),
-        amount_base=amount_base,
-    )
+    versions = Versions(named.scoring, rules, named.policy, evidence.digests)
+    judgement = Judgement(constants, versions)
+    arrival = _arrival(decision, named)
     if "fallback" in decision.degraded:
         return judgement.fallback(arrival).body
-    return judgement.judge([(arrival, _seen(decision, recalled, vector))])[0].body
+    return judgement.judge([(arrival, _seen(decision, named))])[0].body
 
 
-def stored_vector(decision: Decision) -> NDArray[np.float64] | None:
-    """The vector in the evidence (F,), NaN where missing; None where features were lost."""
-    told = decision.evidence.vector if decision.evidence else None
-    if told is None:
-        return None
-    return np.array([math.nan if one is None else one for one in told], np.float64)
+def evidence_of(decision: Decision) -> Evidence:
+    """Its evidence; raises BadVersion where it has none."""
+    if decision.evidence is None:
+        raise BadVersion(f"the decision on payment {decision.payment_id} has no evidence")
+    return decision.evidence
 
 
-def first_difference(stored: bytes, again: bytes) -> str:
-    """The first field, in order of names, in which two decisions differ; "" where none does."""
-    return _differs(msgspec.json.decode(stored), msgspec.json.decode(again), "")
+def first_difference(published: bytes, made: bytes) -> str:
+    """The first field, as they stand, in which two decisions differ; "" where none does."""
+    if published == made:
+        return ""
+    found = _differs(msgspec.json.decode(published), msgspec.json.decode(made), "")
+    return found or "in its bytes"
 
 
-def _seen(
-    decision: Decision, recalled: Recalled, vector: NDArray[np.float64] | None
-) -> Claimed | Lost:
-    evidence = decision.evidence
-    assert evidence is not None
+def _arrival(decision: Decision, named: Named) -> Arrival:
+    evidence = evidence_of(decision)
+    try:
+        return Arrival(
+            event=decode_stored(bytes(evidence.event)).event,
+            body=bytes(evidence.event),
+            fingerprint=bytes.fromhex(evidence.fingerprint),
+            door=evidence.door,
+            arrived_at_ms=parse_rfc3339(evidence.arrived_at),
+            amount_base=named.amount_base,
+        )
+    except (ValueError, InvalidEvent) as error:
+        who = decision.payment_id
+        raise BadVersion(f"the evidence of payment {who} is not Weir's: {error}") from None
+
+
+def _seen(decision: Decision, named: Named) -> Claimed | Lost:
+    evidence = evidence_of(decision)
     positions = tuple(evidence.positions)
     if evidence.vector is None:
         return Lost(evidence.features_lost or NOWHERE, positions)
-    used = stored_vector(decision) if vector is None else vector
-    assert used is not None
-    if len(used) != len(recalled.feature_names):
+    if len(evidence.vector) != len(named.features):
         raise BadVersion(
-            f"the vector has {len(used)} values, its catalogue {len(recalled.feature_names)}"
+            f"the vector has {len(evidence.vector)} values, its catalogue {len(named.features)}"
         )
-    return Claimed(positions, used, tuple(evidence.inexact), told_windows(evidence))
+    values = [math.nan if one is None else one for one in evidence.vector]
+    vector = np.array(values, np.float64)
+    return Claimed(positions, vector, tuple(evidence.inexact), told_windows(evidence))
 
 
-class _Failing:
+class RecordedFailures:
     """A book of which these rules failed, whatever they would say now."""
 
-    def __init__(self, rules: Rules, failures: tuple[RuleHit, ...]) -> None:
+    def __init__(self, rules: Rules, failures: Sequence[RuleHit]) -> None:
         self._rules = rules
-        self._failures = failures
+        self._failures = tuple(failures)
         self._names = {one.rule for one in failures}
         self.digest = rules.digest
         self.windows = rules.windows
@@ -133,19 +138,15 @@ class _Failing:
 
 
 def _differs(one: object, other: object, path: str) -> str:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in sorted(one.keys() | other.keys()):
-            missing = (name in one) != (name in other)
-            found = (
-                f"{path}/{name}" if missing else _differs(one[name], other[name], f"{path}/{name}")
-            )
-            if found:
-                return found
+    if isinstance(one, dict) and isinstance(other, dict) and list(one) == list(other):
+        parts = [(f"{path}.{name}" if path else name, one[name], other[name]) for name in one]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        parts = [(f"{path}[{place}]", left, right) for place, (left, right) in pairs]
+    elif one == other:
         return ""
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for place, (left, right) in enumerate(zip(one, other, strict=True)):
-            found = _differs(left, right, f"{path}/{place}")
-            if found:
-                return found
-        return ""
-    return "" if one == other else path or "/"
+    else:
+        told = [msgspec.json.encode(value).decode() for value in (one, other)]
+        return f"{path}: {told[0]} was published, {told[1]} is made"
+    found = (_differs(left, right, where) for where, left, right in parts)
+    return next((one for one in found if one), "")

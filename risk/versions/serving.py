@@ -21,25 +21,22 @@ LIVE_KINDS: Final[tuple[Kind, ...]] = ("book", "policy")
 
 
 def book_in(version: Version) -> Book:
-    """The book that ``version`` is; raises BadVersion where its bytes are none."""
+    """The book that ``version`` is; raises BadVersion where its bytes are none.
+
+    Older code may have written it: fields that are new since then have their defaults.
+    """
     try:
-        book = msgspec.json.decode(version.body, type=Book)
+        return msgspec.json.decode(version.body, type=Book)
     except msgspec.DecodeError as error:
         raise BadVersion(f"book {version.digest[:12]}: {error}") from None
-    if book.digest() != version.digest:
-        raise BadVersion(f"book {version.digest[:12]}: not in its canonical form")
-    return book
 
 
 def policy_in(version: Version) -> Policy:
-    """The policy that ``version`` is; raises BadVersion or BadConfiguration."""
+    """The policy that ``version`` is, as ``book_in``; raises BadVersion or BadConfiguration."""
     try:
-        policy = msgspec.json.decode(version.body, type=Policy)
+        return msgspec.json.decode(version.body, type=Policy)
     except msgspec.DecodeError as error:
         raise BadVersion(f"policy {version.digest[:12]}: {error}") from None
-    if policy.digest() != version.digest:
-        raise BadVersion(f"policy {version.digest[:12]}: not in its canonical form")
-    return policy
 
 
 class Serving:
@@ -58,10 +55,13 @@ class Serving:
         """
         version.check()
         if version.kind == "policy":
-            return policy_in(version)
+            policy = policy_in(version)
+            _canonical(version, policy.digest())
+            return policy
         if version.kind != "book":
             raise BadVersion(f"a {version.kind} cannot be made live by itself")
         book = book_in(version)
+        _canonical(version, book.digest())
         # Whether a rule has expired is a matter of publishing; here it only falls silent.
         check_book(book, self._schema, self._tables, now_ms=0)
         return CompiledBook(book, self._schema, self._tables)
@@ -78,6 +78,12 @@ class Serving:
         """The digest of what judges now; "" for a kind that is not live by itself."""
         digests = self._judgement.versions.digests
         return {"book": digests.book, "policy": digests.policy}.get(kind, "")
+
+
+def _canonical(version: Version, digest: str) -> None:
+    """What goes live must bear the digest that decisions will name."""
+    if digest != version.digest:
+        raise BadVersion(f"{version.kind} {version.digest[:12]}: not in its canonical form")
 
 
 def refusal(error: BadVersion | BadBook | BadConfiguration) -> str:
