@@ -136,13 +136,22 @@ class Leaks:
         late = np.empty(len(batch.ready), np.int64)
         words = self._rebuilder.arena.words
         first_late(words, places.arrived_ms, batch.spans, np.array(times, np.int64), late)
+        older = np.empty_like(late)
+        before = self._rebuilder.spans_before(batch)
+        first_late(words, places.arrived_ms, before, np.array(times, np.int64), older)
+        late = np.where(late < 0, older, late)
         unequal = self._unequal(batch)
         for row, item in enumerate(batch.ready):
             at = int(late[row])
+            last = self._rebuilder.latest_folded(item)
+            found = None
             if at >= 0:
-                self._count["leaking"] += 1
                 record = unpack_origin(int(places.origin[at]))
                 found = _Late(item, record, int(places.arrived_ms[at]))
+            elif last is not None and last.arrived_ms > _out_ms(item):
+                found = _Late(item, unpack_origin(last.origin), last.arrived_ms)
+            if found is not None:
+                self._count["leaking"] += 1
                 if self._first is None or item.published_ms < self._first.item.published_ms:
                     self._first = found
             elif row in unequal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from features.logs import Log, tail, tail_from
+from features.logs import Log, tail_from
 from features.records import Facts, facts, records
 from features.seeing import Answer, Seen, Vectors, with_vectors
 from risk.domain.decision import LogPosition
@@ -84,10 +84,10 @@ class LocalMemory:
         tails = []
         for position in positions:
             log = self._logs[event.tenant, position.kind, position.identifier]
-            held = log.seen(position.sequence)
-            if held is None:
+            seen = log.tail(position)
+            if seen is None:
                 return Lost(position, positions)
-            tails.append(tail(position, held))
+            tails.append(seen)
         return Seen(positions, tuple(tails), of)
 
     def _append(self, arrival: Arrival, of: Facts) -> tuple[LogPosition, ...]:

@@ -77,16 +77,24 @@ def positions(names: list[tuple[str, str]], places: bytes) -> tuple[LogPosition,
     )
 
 
-def tail(position: LogPosition, held: bytes | memoryview) -> Tail:
+def tail(
+    position: LogPosition,
+    held: bytes | memoryview,
+    older: bytes | memoryview = b"",
+    rolled: bytes | memoryview = b"",
+) -> Tail:
     """What the event at ``position`` sees, from the records the store still has.
 
-    A log that was restored from Kafka may begin later than the tail: what is missing in
-    front was never known in this incarnation and reads as holes.
+    ``older`` are those between its rollup and the tail, ``rolled`` is the rollup. A log that
+    was restored from Kafka may begin later than the tail: what is missing in front was never
+    known in this incarnation and reads as holes.
     """
     missing = position.sequence - position.tail_from - len(held) // RECORD_BYTES
     if missing > 0:
         held = HOLE_RECORD * missing + bytes(held)
-    return Tail(position.kind, held, position.tail_from > 0)
+    if position.tail_from == 0:
+        return Tail(position.kind, held, False)
+    return Tail(position.kind, held, True, older, rolled)
 
 
 def tail_in(position: LogPosition, value: bytes | None) -> Tail | None:
@@ -103,7 +111,11 @@ def tail_in(position: LogPosition, value: bytes | None) -> Tail | None:
         return None
     begin = records_at + (max(start, first) - first) * RECORD_BYTES
     stop = records_at + (sequence - first) * RECORD_BYTES
-    return tail(position, memoryview(value)[begin : max(begin, stop)])
+    view = memoryview(value)
+    return tail(
+        position, view[begin : max(begin, stop)], view[records_at:begin],
+        view[HEADER_BYTES:records_at],
+    )  # fmt: skip
 
 
 def _rollup_bytes(value: bytes) -> int:
@@ -139,15 +151,18 @@ class Log:
         self.trim(fold_at(self.following))
         return sequence
 
-    def seen(self, sequence: int) -> bytes | None:
-        """The records that the event at ``sequence`` may see; None where they are lost."""
+    def tail(self, position: LogPosition) -> Tail | None:
+        """What the event at ``position`` sees; None where that is lost."""
+        sequence, start = position.sequence, position.tail_from
         if sequence == 0:
-            return b""
-        start = tail_from(sequence)
+            return Tail(position.kind, b"", False)
         if self.following <= sequence or start < fold_at(self.following):
             return None
         begin = (max(start, self.first) - self.first) * RECORD_BYTES
-        return bytes(self.records[begin : max(begin, (sequence - self.first) * RECORD_BYTES)])
+        stop = max(begin, (sequence - self.first) * RECORD_BYTES)
+        rolled = self.rollup.pack() if self.rollup is not None and start > 0 else b""
+        older = bytes(self.records[:begin])
+        return tail(position, bytes(self.records[begin:stop]), older, rolled)
 
     def put(self, sequence: int, record: bytes) -> bool:
         """Put a record at its recorded sequence; sequences never heard of become holes.

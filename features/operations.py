@@ -10,7 +10,7 @@ from typing import Final
 
 from risk.domain.kinds import ENTITY_KINDS
 
-KERNEL_VERSION: Final = 1  # raised whenever the kernel gives other bits for the same program
+KERNEL_VERSION: Final = 2  # raised whenever the kernel gives other bits for the same program
 
 # Amounts that people choose with care.
 ROUND_MINOR: Final = 1_000  # a round amount is a multiple of this, in its own currency

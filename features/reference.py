@@ -22,7 +22,9 @@ length w ends at the time t of the payment and holds the records with a time in 
 records up to 5 s newer count as age 0, newer ones are not seen. The payment itself is not in
 its own tails. "missing" is NaN: the payment lacks the entity or the field, or there is nothing
 to divide by. A feature that is exact "within the tail" is flagged inexact where its window
-starts before the oldest record that the log still hands out.
+starts before the oldest record that the log still hands out. One that says "tiles" goes on
+there with counts and sums by hour and day: the old edge of its window is then rounded to the
+nearest edge of a tile (`docs/guide/memory.md`).
 
 Each one's example, owner and computation: `weir features show NAME`. How its values are spread:
 [features-distribution.md](features-distribution.md).

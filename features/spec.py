@@ -11,7 +11,7 @@ from features.steps import Step
 from risk.domain.kinds import ENTITY_KINDS
 
 Dtype = Literal["integer", "decimal", "flag", "code"]
-Exactness = Literal["always", "within the tail"]
+Exactness = Literal["always", "tiles", "within the tail"]
 
 MISSING: Final = math.nan
 WINDOW_WORDS: Final = {
@@ -62,8 +62,14 @@ class FeatureSpec:
 
     @property
     def exactness(self) -> Exactness:
-        """Within the tail: flagged inexact where the window starts before the tail does."""
-        return "always" if self.entity == "payment" else "within the tail"
+        """Within the tail: flagged inexact where the window starts before the tail does.
+
+        Tiles: the old edge of such a window is rounded to the nearest edge of a tile.
+        """
+        steps = self.step.over_tails()
+        if not steps:
+            return "always"
+        return "tiles" if all(step.tiled for step in steps) else "within the tail"
 
     @property
     def declared(self) -> list[str | int]:

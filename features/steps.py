@@ -11,7 +11,7 @@ from typing import Final
 
 from features.operations import FACTS, FIELDS, OPERATIONS, RECENT_MAX, SLOTS
 from risk.domain.kinds import ATTEMPTS, FRAUD_LABELS, RECORD_KIND_CODE
-from risk.domain.limits import HORIZON_MS
+from risk.domain.limits import HORIZON_MS, TILE_WINDOW_MS_MIN
 
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 24 * 60 * _MINUTE_MS
@@ -87,6 +87,20 @@ class Step:
                 raise ValueError(f"no log of {self.past.entity!r} exists")
             if self.field and (self.field not in FIELDS or self.field == self.past.own_role):
                 raise ValueError(f"records of {self.past.entity} have no field {self.field!r}")
+
+    @property
+    def tiled(self) -> bool:
+        """Whether tiles tell what lies before the tail. The kernel decides the same."""
+        if self.past is None or self.past.window_ms < TILE_WINDOW_MS_MIN:
+            return False
+        return self.operation == "count" or (
+            self.field == "amount" and self.operation in ("sum", "known", "maximum")
+        )
+
+    def over_tails(self) -> list[Step]:
+        """Every step over a tail that this one needs, itself among them."""
+        found = [self] if self.past is not None else []
+        return found + [one for earlier in self.inputs for one in earlier.over_tails()]
 
     def text(self) -> str:
         """The one canonical way to write this step.

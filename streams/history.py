@@ -13,7 +13,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from features.proof.history import Extent, HistoryRecord, Span
 from features.truth import TRUTH_TOPICS, TruthTopic
 from risk.domain.errors import Unavailable
-from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS, LATENESS_MS_MAX, TIME_MS_MAX
+from risk.domain.limits import (
+    FUTURE_MS_MAX,
+    HORIZON_MS,
+    LATENESS_MS_MAX,
+    TIME_MS_MAX,
+)
 from streams.admin import check_topics
 from streams.batch import Record
 from streams.reader import STALLED_S, new_consumer, read_range, unavailable_as_error
@@ -27,8 +32,9 @@ BUFFERED_MAX: Final = 8192  # records of one partition that wait for the others
 AFTER_MS: Final = 2 * 60 * 60 * 1000
 CLOCKS_MS: Final = 10 * 60 * 1000  # publishers' clocks differ by less
 # A payment of the range happened at most LATENESS_MS_MAX before it arrived, and sees records
-# that happened at most HORIZON_MS before that.
-BEFORE_MS: Final = HORIZON_MS + LATENESS_MS_MAX + FUTURE_MS_MAX + CLOCKS_MS
+# that happened at most HORIZON_MS before that, and the rest of the tile in which that lies.
+DAY_MS: Final = 24 * 60 * 60 * 1000  # the widest tile
+BEFORE_MS: Final = HORIZON_MS + DAY_MS + LATENESS_MS_MAX + FUTURE_MS_MAX + CLOCKS_MS
 
 
 def history_record(record: Record, topic: TruthTopic) -> HistoryRecord:

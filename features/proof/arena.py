@@ -110,7 +110,7 @@ class Arena:
 
     def pin(self, asked: Ints) -> None:
         """Keep what these rows of log, tail_from ... look at, and nothing else, for later."""
-        self.logs.pin[:] = NOBODY
+        self.logs.pin[:] = self.logs.folded
         np.minimum.at(self.logs.pin, asked[:, 0], asked[:, 1])
 
     def at(self, log: int, sequence: int) -> int:
@@ -119,7 +119,7 @@ class Arena:
 
 
 def _new_logs(count: int) -> Logs:
-    empty = {"room": -1, "anchor": NOBODY, "pin": NOBODY}
+    empty = {"room": -1, "anchor": NOBODY}
     row = np.array([empty.get(name, 0) for name in Logs._fields], np.int64)
     return _columns(np.tile(row, (count, 1)))
 

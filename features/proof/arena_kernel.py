@@ -47,7 +47,8 @@ class Logs(NamedTuple):
     """By log: where its room begins and of which class it is, and what it holds.
 
     It holds sequences ``first`` up to ``following``. ``anchor`` is the lowest sequence that
-    arrived when history was whole. ``pin`` is the lowest that somebody waits for.
+    arrived when history was whole. ``pin`` is the lowest that somebody waits for, or that is not
+    folded yet. ``folded`` is the first sequence that is in no rollup.
     """
 
     start: Ints
@@ -58,6 +59,7 @@ class Logs(NamedTuple):
     anchor: Ints
     pin: Ints
     dropped: Ints  # 1: places before first were held once
+    folded: Ints
 
 
 class Rooms(NamedTuple):
@@ -134,6 +136,7 @@ def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
     logs.room[log] = -1
     logs.first[log], logs.following[log], logs.dropped[log] = 0, 0, 0
     logs.anchor[log], logs.newest_ms[log] = NOBODY, 0
+    logs.folded[log], logs.pin[log] = 0, 0
 
 
 @njit(cache=True, nogil=True)

@@ -18,6 +18,7 @@ from features.proof.arena import Arena
 from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
 from features.proof.causes import Gap
 from features.proof.columns import Columns, columns_of, impossible, packed
+from features.proof.fallen import Fallen, Latest
 from features.proof.history import Extent, HistoryRecord
 from features.proof.origin import Origin, pack_origin, unpack_origin
 from features.proof.told import Damaged, ToBase, Told, check_sequences, read_told
@@ -101,6 +102,14 @@ class _Met(NamedTuple):
     stands: bool
 
 
+class _Doubt(NamedTuple):
+    """A row of ``Asked``, the row of ``Seen`` that doubts it, and how far back it looks."""
+
+    asked: list[int]
+    seen: list[int]
+    back_ms: int
+
+
 class Trouble(NamedTuple):
     """What is wrong with a record of the topics itself."""
 
@@ -138,6 +147,7 @@ class Rebuilder:
     def __init__(self, extent: Extent, to_base: ToBase, wanted: Wanted) -> None:
         self.extent = extent
         self.arena = Arena(extent.cut_ms, clocked=extent.clocked)
+        self.fallen = Fallen(self.arena, whole=extent.cut_ms is None)
         self.tally = Tally()
         self._to_base = to_base
         self._wanted = wanted
@@ -163,6 +173,7 @@ class Rebuilder:
                 yield batch
 
     def _take(self, chunk: Sequence[HistoryRecord]) -> Batch:
+        self.fallen.advance(_asked(self._waiting))
         met: list[_Met] = []
         for record in chunk:
             stands = self._admits(record)
@@ -209,7 +220,21 @@ class Rebuilder:
         program = program or catalogue_program()
         rows = [_row(item) for item in batch.ready]
         facts = np.array(rows, np.int64).reshape(len(rows), len(FACTS))
-        return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts))
+        tiles = self.fallen.tiles(_asked(batch.ready), _owners(batch.ready), len(rows))
+        return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts, *tiles))
+
+    def spans_before(self, batch: Batch) -> Ints:
+        """Where the records before the tails of ``batch`` stand that are in no rollup yet."""
+        return self.fallen.spans(_asked(batch.ready), _owners(batch.ready), batch.spans)
+
+    def latest_folded(self, item: Item) -> Latest | None:
+        """Of all folded records of the logs that ``item`` saw beyond its tails, the last."""
+        found = [
+            last
+            for at in item.asked
+            if at.tail_from > 0 and (last := self.fallen.latest(at.log)) is not None
+        ]
+        return max(found, default=None)
 
     def _admits(self, record: HistoryRecord) -> bool | None:
         """Whether ``record`` stands; None for markers, and for what was read before."""
@@ -284,6 +309,7 @@ class Rebuilder:
 
     def _put(self, words: NDArray[np.uint32], rows: Ints) -> None:
         results = self.arena.put(words, rows)
+        self.fallen.put(words, rows)
         self.tally.repeated += int(np.count_nonzero(results == REPEATED))
         for at in np.flatnonzero(results == CONFLICT):
             log, sequence, _, origin, _ = rows[at].tolist()
@@ -299,7 +325,7 @@ class Rebuilder:
         waited = bool(self._waiting)
         self._waiting = []
         asked = _asked(items)
-        owner = np.repeat(np.arange(len(items)), [len(item.places) for item in items])
+        owner = _owners(items)
         seen = self.arena.see(asked)
         spans = np.full((len(items), len(SLOTS), 3), (-1, -1, 0), np.int64)
         spans[owner, asked[:, 4], 0] = seen[:, 0]
@@ -308,22 +334,29 @@ class Rebuilder:
         ready = np.ones(len(items), bool)
         outside: set[int] = set()
         unprovable: list[tuple[Item, str, Gap | None]] = []
-        doubtful: dict[int, list[int]] = defaultdict(list)
+        doubtful: dict[int, list[_Doubt]] = defaultdict(list)
         for row in np.flatnonzero((seen[:, 2:7] >= 0).any(axis=1)):
-            doubtful[int(owner[row])].append(int(row))
+            doubtful[int(owner[row])].append(
+                _Doubt(asked[row].tolist(), seen[row].tolist(), HORIZON_MS)
+            )
+        fallen, before, known = self.fallen.see(asked)
+        for row in np.flatnonzero((known[:, 2:7] >= 0).any(axis=1)):
+            # The tile in which a window begins holds records that are older than the window.
+            doubtful[int(owner[fallen[row]])].append(
+                _Doubt(before[row].tolist(), known[row].tolist(), HORIZON_MS + _DAY_MS)
+            )
         for place, item in enumerate(items):
             if item.told.unrated:
                 ready[place] = False
                 unprovable.append((item, causes.RATES_UNKNOWN, None))
-        for place, rows in doubtful.items():
+        for place, of in doubtful.items():
             item = items[place]
             if not ready[place]:
                 continue
-            of = [(asked[row].tolist(), seen[row].tolist()) for row in rows]
             verdict = self._verdict(item, of, ended=ended)
             ready[place] = verdict is None
             if verdict is None:
-                outside |= {place} if any(found[4] >= 0 for _, found in of) else set()
+                outside |= {place} if any(doubt.seen[4] >= 0 for doubt in of) else set()
             elif verdict[0] == _WAIT:
                 self._waiting.append(item)
             else:
@@ -340,17 +373,17 @@ class Rebuilder:
         )
 
     def _verdict(
-        self, item: Item, rows: list[tuple[list[int], list[int]]], *, ended: bool
+        self, item: Item, doubts: list[_Doubt], *, ended: bool
     ) -> tuple[str, Gap | None] | None:
         """A cause, or _WAIT, or None where the vector can be made from what is there."""
         waited_ms = self._now_ms() - item.published_ms
         waits = False
-        for asked, (_, _, gap, below, cut, dropped, unrated, void) in rows:
+        for asked, (_, _, gap, below, cut, dropped, unrated, void), back_ms in doubts:
             if dropped >= 0:
                 return causes.TOO_LATE, self._gap(asked, dropped)
             if unrated >= 0:
                 return causes.RATES_UNKNOWN, self._gap(asked, unrated)
-            if cut >= 0 and not self._too_old(item):
+            if cut >= 0 and not self._too_old(item, back_ms):
                 return causes.RETENTION, self._gap(asked, cut)
             if below >= 0 and self.tally.missing:
                 # What history lost itself may have stood there.
@@ -376,7 +409,7 @@ class Rebuilder:
             default=max(self._read_ms.values(), default=0),
         )
 
-    def _too_old(self, item: Item) -> bool:
+    def _too_old(self, item: Item, back_ms: int) -> bool:
         """Whether what is cut off is older than any feature of ``item`` looks back.
 
         A record happened at most FUTURE_MS_MAX after it arrived, where the wall clock is the
@@ -385,7 +418,7 @@ class Rebuilder:
         cut_ms = self.extent.cut_ms
         if cut_ms is None or not self.extent.clocked:
             return False
-        return item.told.time_ms - HORIZON_MS >= cut_ms + FUTURE_MS_MAX
+        return item.told.time_ms - back_ms >= cut_ms + FUTURE_MS_MAX
 
     def _gap(self, asked: list[int], sequence: int) -> Gap:
         _, kind, identifier = self.arena.name(asked[0])
@@ -397,6 +430,7 @@ class Rebuilder:
 
 
 _WAIT: Final = "WAIT"
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 _PAUSE_MS: Final = LOG_TTL_S * 1000 // 2
 
 
@@ -405,6 +439,11 @@ def _asked(items: Sequence[Item]) -> Ints:
     if not items:
         return np.empty((0, len(Asked._fields)), np.int64)
     return np.concatenate([item.places for item in items])
+
+
+def _owners(items: Sequence[Item]) -> Ints:
+    """Which item each row of ``_asked`` belongs to."""
+    return np.repeat(np.arange(len(items)), [len(item.places) for item in items])
 
 
 def _state(one: _Met) -> int:

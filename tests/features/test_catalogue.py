@@ -153,4 +153,4 @@ def test_a_faulty_step_is_refused() -> None:
     assert divide(fact("amount"), is_zero(fact("hour"))).past is None
 
 
-DIGEST = "3324b4f1f628f422bf1cb15a315f657962850ddfc77102bb8dd684cdfb4c0ab4"
+DIGEST = "75f3bce7079748e5ffe2a6b291805dc770b91a47910b589b04d721d24d2cd56f"

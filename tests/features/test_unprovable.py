@@ -181,8 +181,8 @@ async def test_history_cut_by_retention() -> None:
     assert set(report.unprovable) == {"RETENTION"}
     assert report.unequal == report.damaged == 0
     assert report.missing == []
-    # Tails that lie behind the cut are whole, and proven.
-    assert report.equal > 50
+    # Every log is so busy that its windows reach before its tail, and behind the cut.
+    assert report.equal + sum(report.unprovable.values()) == report.checked
     assert report.history_from is not None
 
 

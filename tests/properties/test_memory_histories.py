@@ -72,6 +72,8 @@ class Oracle:
                     ]
                 ),
                 sequence > TAIL_CAP,
+                b"".join(self.logs[event.tenant, kind, identifier][: max(0, sequence - TAIL_CAP)]),
+                b"",
             )
             for (kind, identifier), sequence in places.items()
         )

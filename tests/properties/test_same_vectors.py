@@ -153,6 +153,10 @@ class Rebuilt:
                     for place in range(one.tail_from, one.sequence)
                 ),
                 one.tail_from > 0,
+                b"".join(
+                    self.logs[one.kind, one.identifier][place] for place in range(one.tail_from)
+                ),
+                b"",
             )
             for one in seen.positions
         )

@@ -118,11 +118,12 @@ class Reading:
                 self.at.get(
                     (one.kind, one.identifier, place), HOLE_RECORD if place < one.base else b""
                 )
-                for place in range(one.tail_from, one.sequence)
+                for place in range(one.sequence)
             ]
             if not all(seen):
                 return False
-            tails.append(Tail(one.kind, b"".join(seen), one.tail_from > 0))
+            older, last = b"".join(seen[: one.tail_from]), b"".join(seen[one.tail_from :])
+            tails.append(Tail(one.kind, last, one.tail_from > 0, older, b""))
         event, body, fingerprint = decode_event(bytes(evidence.event))
         at_ms = parse_rfc3339(evidence.arrived_at)
         arrival = Arrival(event, body, fingerprint, evidence.door, at_ms, to_base(event))

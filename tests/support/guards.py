@@ -27,7 +27,11 @@ class Guards:
 # Guard, script, the text that is the guard, the text without it.
 _EDITS: Final = (
     ("claim_once", "observe", "if stand[key] then", "if byte(stand[key] or 'C') ~= 67 then"),
-    ("decide_if_absent", "decide", "if state == 'C' then", "if state ~= 'R' then"),
+    # A decided value has no places, so the time is read at any bytes of its digest.
+    (
+        "decide_if_absent", "decide", "if state == 'C' then",
+        "if state ~= 'R' then local PLACE = state == 'C' and PLACE or 0",
+    ),
     ("watermark_follows_ack", "acknowledge", "offset = ARGV[argument + 1]", "offset = '99'"),
 )  # fmt: skip
 _GATE: Final = "if redis.call('GET', KEYS[1]) ~= EPOCH then"

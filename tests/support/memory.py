@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from features.connection import Connection
 from features.keys import Keys
 from features.local_truth import LocalTruth
-from features.records import Facts
+from features.records import RECORD_BYTES, Facts
 from features.recovery import Recovery
 from features.redis_memory import RedisMemory
+from features.rollups import Rollup, unpack_rollup
 from features.tails import Tail
 from risk.domain.clock import ManualClock
 from risk.domain.decision import (
@@ -64,14 +65,29 @@ def witness(
     known: Sequence[Facts] | None = None,
     windows: tuple[str, ...] = (),
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
-    """Vectors that tell any difference between tails: length, sum, and what is truncated."""
+    """Vectors that tell any difference between tails: length, sum, and what is truncated.
+
+    Of what fell off, the cells at the beginning of the tail are told, wherever folding stands.
+    """
     assert known is None or len(known) == len(items)
     matrix = np.zeros((len(items), 3))
     for row, (_, tails) in enumerate(items):
-        whole = b"|".join(tail.kind.encode() + bytes(tail.records) for tail in tails)
+        whole = b"|".join(
+            tail.kind.encode() + bytes(tail.records) + cells_before(tail) for tail in tails
+        )
         matrix[row] = len(whole), zlib.crc32(whole), sum(tail.truncated for tail in tails)
     truncated = [tuple(tail.kind for tail in tails if tail.truncated) for _, tails in items]
     return matrix, truncated
+
+
+def cells_before(tail: Tail) -> bytes:
+    """The cells of all that an event may still know of the records before its tail."""
+    if not tail.truncated or tail.rolled is None:
+        return b""
+    rollup = unpack_rollup(tail.rolled) if tail.rolled else Rollup()
+    count = len(tail.older) // RECORD_BYTES
+    rollup.fold(rollup.folded, tail.older, rollup.folded + count)
+    return rollup.newest_ms.to_bytes(6, "little") + rollup.cells.tobytes()
 
 
 def decided(of: Arrival, seen: Claimed | Lost, outcome: str = "allow") -> Publication:
