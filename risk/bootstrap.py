@@ -261,7 +261,7 @@ def shipped_versions(rates: ExchangeRates, now_ms: int) -> list[Version]:
     encode = msgspec.json.encode
     bodies: list[tuple[Kind, bytes]] = [
         ("book", encode(shipped_book(), order="sorted")),
-        ("policy", encode(Policy(), order="sorted")),
+        ("policy", Policy().body()),
         ("lists", encode({})),
         ("rates", encode(rates, order="sorted")),
         ("catalogue", catalogue_body()),

@@ -36,6 +36,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     review_at: float
     block_at: float
 
+# Fields of a policy that were added after the first policies were published, with their defaults.
+LATER_FIELDS: Final[dict[str, object]] = {"by_channel": {}}
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Thresholds on the calibrated score, and the money behind them (base minor units).
@@ -91,9 +94,21 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         own = self.by_channel.get(channel or "")
         return (own.review_at, own.block_at) if own else (self.review_at, self.block_at)
 
+    def body(self) -> bytes:
+        """The canonical bytes of the policy, which its digest addresses.
+
+        A field that came later is left out at its default, so that the versions of before
+        keep their digests.
+        """
+        content = msgspec.to_builtins(self)
+        for name, default in LATER_FIELDS.items():
+            if content[name] == default:
+                del content[name]
+        return msgspec.json.encode(content, order="sorted")
+
     def digest(self) -> str:
-        """SHA-256 of every number, in hex."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        """SHA-256 of ``body``, in hex."""
+        return hashlib.sha256(self.body()).hexdigest()
 
 
 class Situation(msgspec.Struct, frozen=True, gc=False):

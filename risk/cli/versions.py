@@ -112,8 +112,7 @@ def _checked(kind: str, file: Path, author: str, now_ms: int) -> Version:
         policy = msgspec.json.decode(file.read_bytes(), type=Policy)
     except msgspec.DecodeError as error:
         raise BadConfiguration(f"{file.name}: {error}") from None
-    body = msgspec.json.encode(policy, order="sorted")
-    return Version.of("policy", body, author, now_ms)
+    return Version.of("policy", policy.body(), author, now_ms)
 
 
 def _kind(text: str) -> Kind:

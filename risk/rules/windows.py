@@ -61,8 +61,8 @@ WINDOW_FUNCTIONS: Final = {
                        'distinct(device, "2d", accounts) >= 4'),
     )
 }  # fmt: skip
-# Microseconds that one more window costs a payment with 72 records in the log, rounded up, as
-# `weir bench rules` measures it. Reading a log costs nothing more: features read it anyway.
+# Microseconds that one more window costs a payment with 72 records in the log, rounded up: the
+# kernel alone, measured with one window more and less. Reading a log costs nothing more.
 COST_US: Final = {"count": 0.4, "sum": 0.4, "max": 0.4, "avg": 0.9, "distinct": 1.0}
 WINDOW_SIGNATURE: Final = (
     'count(entity, "span"), sum|max|avg(entity, "span", amount) or'

@@ -31,7 +31,7 @@ SHIPPED = shipped_versions(RATES, 1)
 
 
 def policy(review_at: float) -> Version:
-    body = msgspec.json.encode(Policy(review_at=review_at), order="sorted")
+    body = Policy(review_at=review_at).body()
     return Version.of("policy", body, "ana", 2)
 
 

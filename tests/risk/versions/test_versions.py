@@ -31,7 +31,7 @@ def of_book(book: Book) -> Version:
 
 
 def of_policy(policy: Policy) -> Version:
-    return version("policy", msgspec.json.encode(policy, order="sorted"))
+    return version("policy", policy.body())
 
 
 def live(of: Version, number: int = 1) -> Live:
@@ -140,3 +140,16 @@ def test_what_is_unfit_is_refused_and_says_why(unfit: Version, why: str) -> None
 def test_books_and_policies_read_back_equal() -> None:
     assert book_in(of_book(shipped_book())) == shipped_book()
     assert policy_in(of_policy(Policy())) == Policy()
+
+
+def test_a_policy_of_before_keeps_its_digest_when_fields_are_added() -> None:
+    first = (
+        b'{"block_at":0.6,"degraded_amount_max_minor":5000,"fallback":"review","fee_minor":2000,'
+        b'"loss_share":1.0,"margin_share":0.01,"prevalence":0.01,"reference_prevalence":0.01,'
+        b'"review_at":0.1,"review_minor":300,"review_miss_share":0.1,"review_stop_share":0.05,'
+        b'"stopped_customer_minor":1500}'
+    )
+    serves = serving()
+    serves.swap(serves.prepare(version("policy", first)))
+    assert serves.digest_of("policy") == version("policy", first).digest
+    assert Policy().body() == first
