@@ -20,6 +20,7 @@ _AWAY_S = 2.0
 _NICE = 10  # decisions come before their archive
 _EVENTS = "events"
 STATUS_EVERY_S = 2.0
+VERSIONS_EVERY_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +55,8 @@ def run(
 ) -> None:
     """Archive decisions, ledger and labels until SIGTERM or Ctrl-C. May be killed at any time.
 
-    Without --once at low priority; metrics weir_archive_* at /metrics, and /healthz answers 503
+    The versions on the control topic are kept in versions/ of the state folder. Without --once
+    at low priority; metrics weir_archive_* at /metrics, and /healthz answers 503
     while archived rows cannot be proven. So does the part "archive" of the API's /readyz on the
     same machine say it, from archive/WORLD.json in the state folder.
 
@@ -89,7 +91,7 @@ def run(
             settings.kafka, Topics(settings.world), writer, clock, names, every, _say
         )
         if once:
-            found = asyncio.run(_work(archiver, once=True, refill=refill))
+            found = asyncio.run(_once(archiver, settings, refill=refill))
         else:
             found = asyncio.run(_follow(archiver, settings, clock, metrics_port))
     _write(report, found)
@@ -178,9 +180,31 @@ async def _follow(archiver: Archiver, settings: Settings, clock: Clock, port: in
     ):
         _say(f"archiving world {settings.world}; {address}/metrics")
         work.every(STATUS_EVERY_S, "status", status.tell)
+        work.every(VERSIONS_EVERY_S, "versions", lambda: _keep_versions(settings))
         found = await _work(archiver, once=False, refill=False)
     status.ended(found)
     return found
+
+
+async def _once(archiver: Archiver, settings: Settings, *, refill: bool) -> ArchiveReport:
+    found = await _work(archiver, once=True, refill=refill)
+    await _keep_versions(settings)
+    return found
+
+
+async def _keep_versions(settings: Settings) -> None:
+    """Keep what the control topic holds: a decision is made again with the versions it names."""
+    from risk.versions.store import VersionStore
+    from streams.control import Control
+    from streams.topics import Topics
+
+    control = Control(
+        settings.kafka, Topics(settings.world), VersionStore(settings.state / "versions")
+    )
+    try:
+        await control.load()
+    finally:
+        await control.close()
 
 
 async def _work(archiver: Archiver, *, once: bool, refill: bool) -> ArchiveReport:
