@@ -53,6 +53,7 @@ class ModelsAtHand:
                         version=known.version,
                         run_id=known.run_id,
                         bundle=known.bundle,
+                        signature=known.signature,
                     )
                     return self._source.load(ref)
         except (BadModel, Unavailable):

@@ -10,7 +10,9 @@ from features.catalogue import catalogue_digest
 from models.dataset import DAY_MS, Samples, join, observe, split_by_time
 from models.names import CHAMPION, model_name
 from models.registry import Registry, Version
+from models.signature import ModelKeys
 from models.train import Trained, train
+from risk.domain.errors import BadModel
 from risk.domain.event import AnyEvent
 from risk.domain.money import ExchangeRates
 from risk.simulator.traffic import Traffic
@@ -85,16 +87,17 @@ def ensure_model(
     rates: ExchangeRates,
     progress: Progress = lambda stage, share: None,
     recipe: Recipe | None = None,
+    keys: ModelKeys | None = None,
 ) -> str | None:
     """Train and register a champion if the world has none; its version, None where it had one.
 
-    A champion made here for another feature catalogue is replaced, since nothing can serve it
-    any more; one made from real payments is left to its owners. Raises Unavailable where
-    MLflow does not answer.
+    A champion made here for another feature catalogue, or that no trusted key of ``keys`` signed,
+    is replaced, since nothing can serve it any more; one made from real payments is left to its
+    owners. Raises Unavailable where MLflow does not answer.
     """
-    registry = Registry(mlflow, model_name(world))
+    registry = Registry(mlflow, model_name(world), keys)
     champions = [known for known in registry.versions() if CHAMPION in known.aliases]
-    if champions and not _is_outdated(champions[0]):
+    if champions and not _is_outdated(champions[0], keys):
         return None
     trained = train_from_simulator(recipe or Recipe(), rates, progress)
     progress("Registering the model", _TRAINED)
@@ -103,9 +106,18 @@ def ensure_model(
     return version
 
 
-def _is_outdated(champion: Version) -> bool:
+def _is_outdated(champion: Version, keys: ModelKeys | None) -> bool:
     ours = champion.parameters.get("source", "").startswith(_SOURCE)
-    return ours and champion.catalogue != catalogue_digest()
+    return ours and (champion.catalogue != catalogue_digest() or not _may_serve(champion, keys))
+
+
+def _may_serve(champion: Version, keys: ModelKeys | None) -> bool:
+    try:
+        if keys is not None:
+            keys.check(champion.bundle, champion.signature)
+    except BadModel:
+        return False
+    return True
 
 
 def _world(recipe: Recipe, rates: ExchangeRates, progress: Progress) -> Samples:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
+
 from models.names import CHAMPION
 from models.scorer import Scorer
 from models.source import ModelRef, ModelSource
@@ -11,6 +13,7 @@ from risk.domain.errors import BadModel, Unavailable
 
 # A refusal may come of this machine (no memory, no time) and not of the model: look again.
 _RETRY_CHECKS: Final = 30
+_LOG = structlog.get_logger("weir.models")
 
 
 class Follower:
@@ -18,10 +21,14 @@ class Follower:
 
     Whoever scores takes ``scorer`` once per batch: a swap never touches a batch in flight.
     A refused version is not tried at every check, and the model that serves stays. Call
-    ``check`` every two seconds, from a thread.
+    ``check`` every second, from a thread. ``optional``: where the alias points at nothing,
+    nothing serves (a challenger); else what served stays.
     """
 
-    def __init__(self, source: ModelSource, alias: str = CHAMPION) -> None:
+    def __init__(
+        self, source: ModelSource, alias: str = CHAMPION, *, optional: bool = False
+    ) -> None:
+        self._optional = optional
         self._source = source
         self._alias = alias
         self._refused: ModelRef | None = None
@@ -52,9 +59,15 @@ class Follower:
         """
         try:
             ref = self._source.resolve(self._alias)
-            return ref is not None and self._take(ref)
+            if ref is None:
+                changed = self._optional and self._scorer is not None
+                if self._optional:
+                    self.let_go()
+                return changed
+            return self._take(ref)
         except Unavailable:
-            last = self._source.last_served(self._alias) if self._scorer is None else None
+            wanted = self._scorer is None and not self._optional
+            last = self._source.last_served(self._alias) if wanted else None
             if last is None or not self._take(last):
                 raise
             return True
@@ -74,7 +87,15 @@ class Follower:
         except BadModel as error:
             self._refused, self._refusal, self._skipped = ref, str(error), 0
             return False
-        self._source.serve(ref, self._alias)
         self._scorer, self._ref = scorer, ref
         self._refused = self._refusal = None
+        try:
+            self._source.serve(ref, self._alias)
+        except OSError as error:
+            # It serves all the same; only a start without MLflow would not find it.
+            _LOG.error("the model that serves cannot be noted", reason=error.strerror)
         return True
+
+    def let_go(self) -> None:
+        """Serve nothing any more: the alias points at nothing."""
+        self._scorer = self._ref = self._refused = self._refusal = None

@@ -9,6 +9,7 @@ that crashes, loops or eats memory takes only this process with it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import sys
@@ -111,6 +112,7 @@ def _cpu_s() -> float:
 def main() -> int:
     """Limit this process, then inspect the bundle named by the first argument."""
     problem: str | None = None
+    os.nice(10)  # the payments go first
     for kind, most in _LIMITS:
         hard = resource.getrlimit(kind)[1]
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)

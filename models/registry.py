@@ -15,14 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from models.bundle import Bundle
+from models.life import Change, State, changes_in, state_of
 from models.names import (
     ARTIFACT_FOLDER,
+    CHALLENGER,
     CHAMPION,
     TAG_BUNDLE,
     TAG_CALIBRATION,
     TAG_CATALOGUE,
+    TAG_LIFE,
     TAG_MODEL,
+    TAG_RETIRED,
+    TAG_SIGNATURE,
 )
+from models.signature import ModelKeys
 from risk.domain.errors import BadModel, Unavailable
 
 if TYPE_CHECKING:
@@ -53,16 +59,25 @@ class Version:
     catalogue: str
     metrics: Mapping[str, float]
     parameters: Mapping[str, str]
+    signature: str = ""
+    retired: bool = False
+
+    @property
+    def state(self) -> State:
+        """Where the version stands in its life."""
+        return state_of(self.aliases, retired=self.retired)
 
 
 class Registry:
     """Versions of the model ``name`` in the MLflow server at ``address``.
 
-    Every method raises Unavailable where the server does not answer.
+    Every method raises Unavailable where the server does not answer. What is published is signed
+    with ``keys``; without them it may not serve.
     """
 
-    def __init__(self, address: str, name: str) -> None:
+    def __init__(self, address: str, name: str, keys: ModelKeys | None = None) -> None:
         self._address = address
+        self._keys = keys
         self.name = name
 
     def publish(
@@ -80,7 +95,9 @@ class Registry:
         ``plots`` are pictures by file name, ``files`` other artifacts by path, ``metrics`` numbers
         besides the bundle's. Returns the version's number. The alias moves last: whoever follows
         it finds the files in place. None leaves the version a draft that nothing follows.
+        Raises BadConfiguration where the key cannot be used.
         """
+        signature = self._keys.sign(bundle.digest) if self._keys else ""
         with _answering(self._address) as client:
             pictures = {f"plots/{name}": body for name, body in (plots or {}).items()}
             run_id = self._log_run(client, bundle, parameters, pictures | dict(files or {}))
@@ -96,20 +113,71 @@ class Registry:
                     TAG_MODEL: bundle.model_digest,
                     TAG_CALIBRATION: bundle.calibration_digest,
                     TAG_CATALOGUE: bundle.features.catalogue,
+                    **({TAG_SIGNATURE: signature} if signature else {}),
                 },
                 description=bundle.files["card.md"].decode(),
                 await_creation_for=0,  # the version is there when the server answers
             )
             version = str(registered.version)
             if alias is not None:
-                client.set_registered_model_alias(self.name, alias, version)
+                at_ms = int(registered.creation_timestamp)
+                self._move(
+                    client,
+                    Change(
+                        action="publish", alias=alias, version=version, bundle=bundle.digest,
+                        before=_pointed(client, self.name).get(alias, ""), by="training",
+                        at_ms=at_ms, reason="registered by training",
+                    ),
+                )  # fmt: skip
             return version
 
     def point(self, alias: str, version: str) -> None:
-        """Move ``alias`` to ``version``; raises BadModel where there is no such version."""
+        """Move ``alias`` to ``version``; raises BadModel where there is no such version.
+
+        Leaves no trace; people use ``change``.
+        """
         self.version(version)
         with _answering(self._address) as client:
             client.set_registered_model_alias(self.name, alias, version)
+
+    def change(self, change: Change) -> None:
+        """Write ``change`` down, then do it: move or (version "") remove the alias, retire.
+
+        The version that an alias leaves for another one is retired where it was live, and what
+        goes live leaves the shadow. Raises BadModel where there is no such version.
+        """
+        if change.version:
+            self.version(change.version)
+        with _answering(self._address) as client:
+            self._move(client, change)
+
+    def changes(self) -> list[Change]:
+        """What was changed, oldest first."""
+        with _answering(self._address) as client:
+            if not client.search_registered_models(f"name = '{self.name}'"):
+                return []
+            return changes_in(client.get_registered_model(self.name).tags)
+
+    def _move(self, client: MlflowClient, change: Change) -> None:
+        held = client.get_registered_model(self.name)
+        number = 1 + len(changes_in(held.tags))
+        # Written first: an alias never moves without a word about it.
+        client.set_registered_model_tag(self.name, f"{TAG_LIFE}{number:06d}", change.text())
+        version = change.version
+        if change.action == "retire":
+            client.set_model_version_tag(self.name, version, TAG_RETIRED, "true")
+            for alias, pointed in held.aliases.items():
+                if str(pointed) == version:
+                    client.delete_registered_model_alias(self.name, alias)
+            return
+        client.set_model_version_tag(self.name, version, TAG_RETIRED, "false")
+        client.set_registered_model_alias(self.name, change.alias, version)
+        if change.alias != CHAMPION:
+            return
+        if change.before not in ("", version):
+            client.set_model_version_tag(self.name, change.before, TAG_RETIRED, "true")
+        if str(held.aliases.get(CHALLENGER, "")) == version:
+            client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def version(self, version: str) -> Version:
         """One version; raises BadModel where there is none of this number."""
@@ -129,10 +197,9 @@ class Registry:
             found = client.search_model_versions(f"name = '{self.name}'")
             if not found:
                 return []
-            pointed = client.get_registered_model(self.name).aliases
             aliases: dict[str, list[str]] = {}
-            for alias, number in pointed.items():
-                aliases.setdefault(str(number), []).append(alias)
+            for alias, number in _pointed(client, self.name).items():
+                aliases.setdefault(number, []).append(alias)
             versions = []
             for one in found:
                 run_id = one.run_id or ""
@@ -151,6 +218,8 @@ class Registry:
                         catalogue=one.tags.get(TAG_CATALOGUE, ""),
                         metrics=dict(run.metrics),
                         parameters=dict(run.params),
+                        signature=one.tags.get(TAG_SIGNATURE, ""),
+                        retired=one.tags.get(TAG_RETIRED) == "true",
                     )
                 )
             return sorted(versions, key=lambda known: -int(known.version))
@@ -206,6 +275,12 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _pointed(client: MlflowClient, name: str) -> dict[str, str]:
+    """Alias to version number."""
+    aliases = client.get_registered_model(name).aliases
+    return {alias: str(number) for alias, number in aliases.items()}
 
 
 @contextmanager

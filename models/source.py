@@ -20,8 +20,10 @@ import httpx
 import msgspec
 
 from models.bundle import Bundle, check_catalogue, read_bundle
-from models.names import TAG_BUNDLE
+from models.fetch import NO_ROOM
+from models.names import TAG_BUNDLE, TAG_SIGNATURE
 from models.scorer import Scorer
+from models.signature import ModelKeys
 from models.verify import verify
 from risk.domain.errors import BadModel, Unavailable
 
@@ -32,12 +34,16 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of the registered model; ``bundle`` is its manifest's SHA-256."""
+    """A version of the registered model; ``bundle`` is its manifest's SHA-256.
+
+    ``signature`` as ``models.signature`` makes it, "" where there is none.
+    """
 
     name: str
     version: str
     run_id: str
     bundle: str
+    signature: str = ""
 
 
 class Catalogue(NamedTuple):
@@ -68,9 +74,20 @@ class ModelSource:
 
     ``address`` "" means that there is no server: only the cache is used. Blocking: call it
     from a thread where a loop must go on.
+
+    ``keys`` says who may sign what serves. None asks for no signature: for proofs, which name
+    the model by its digests, never for what judges payments.
     """
 
-    def __init__(self, address: str, name: str, cache: Path, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        cache: Path,
+        catalogue: Catalogue,
+        keys: ModelKeys | None = None,
+    ) -> None:
+        self._keys = keys
         self._address = address.rstrip("/")
         self._name = name
         self._cache = cache
@@ -102,17 +119,27 @@ class ModelSource:
             found = msgspec.json.decode(answer.content, type=_Answer).model_version
         except msgspec.DecodeError as error:
             raise Unavailable("mlflow", f"an answer that cannot be read: {error}") from None
-        bundle = {tag.key: tag.value for tag in found.tags}.get(TAG_BUNDLE, "")
+        tags = {tag.key: tag.value for tag in found.tags}
+        bundle = tags.get(TAG_BUNDLE, "")
         if len(bundle) != 64 or not _HEX.issuperset(bundle):
             raise BadModel(f"version {found.version} of {self._name} has no tag {TAG_BUNDLE}")
-        return ModelRef(name=self._name, version=found.version, run_id=found.run_id, bundle=bundle)
+        return ModelRef(
+            name=self._name,
+            version=found.version,
+            run_id=found.run_id,
+            bundle=bundle,
+            signature=tags.get(TAG_SIGNATURE, ""),
+        )
 
     def load(self, ref: ModelRef) -> Scorer:
         """The scorer of ``ref``, from the cache where it is there; checked in either case.
 
-        Raises BadModel where any check fails (a damaged copy in the cache is fetched again),
-        Unavailable where the files cannot be had.
+        Raises BadModel where any check fails (a damaged copy in the cache is fetched again) or
+        no copy can be kept, Unavailable where the files cannot be had.
         """
+        if self._keys is not None:
+            # Before anything is fetched: the manifest's digest, which is signed, fixes the rest.
+            self._keys.check(ref.bundle, ref.signature)
         folder = self._folder(ref.bundle)
         if folder.is_dir():
             try:
@@ -163,12 +190,14 @@ class ModelSource:
 
     def _fetch(self, ref: ModelRef) -> None:
         """Download in a process of its own, check the digests, and only then keep the files."""
-        self._cache.mkdir(parents=True, exist_ok=True)
         folder = self._cache / f".fetch.{secrets.token_hex(8)}"
-        folder.mkdir()
         try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
             _download(self._address, ref.run_id, folder)
             read_bundle(folder, ref.bundle).write(self._folder(ref.bundle))
+        except OSError as error:
+            raise BadModel(f"its files cannot be kept in {self._cache}: {error.strerror}") from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -193,6 +222,8 @@ def _download(address: str, run_id: str, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired:
         raise Unavailable("mlflow", f"no model after {_FETCH_S:.0f} s") from None
+    if done.returncode == NO_ROOM:
+        raise OSError(0, done.stderr.decode(errors="replace").strip().splitlines()[-1][:300])
     if done.returncode != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise Unavailable("mlflow", " ".join(tail) or f"download ended {done.returncode}")

@@ -139,20 +139,23 @@ class Job:
         from features.catalogue import FEATURE_NAMES, catalogue_digest
         from models.adopt import adopt_champion
         from models.bootstrap_model import ensure_model
+        from models.signature import ModelKeys, keys_folder
         from models.source import Catalogue
         from risk.cli.progress import stages
         from risk.tables.load import exchange_rates
 
         settings = self._settings
         rates = exchange_rates(settings.rates, settings.base_currency)
+        keys = ModelKeys(keys_folder(settings.state))
         with stages(self._console) as progress:
-            version = ensure_model(settings.mlflow, LIVE_WORLD, rates, progress)
+            version = ensure_model(settings.mlflow, LIVE_WORLD, rates, progress, keys=keys)
         if version is not None:
             self._say(f"trained and registered the first model, version {version}")
         if settings.world != LIVE_WORLD:
             cache = settings.state / "cache" / "models"
             catalogue = Catalogue(FEATURE_NAMES, catalogue_digest())
-            if adopt_champion(settings.mlflow, settings.world, cache, catalogue) is not None:
+            adopted = adopt_champion(settings.mlflow, settings.world, cache, catalogue, keys)
+            if adopted is not None:
                 self._say(f"world {settings.world} starts with the live champion")
 
     def _start_keepers(self, services: Services, begin_ms: int) -> ProofNotes:

@@ -236,12 +236,14 @@ def registry_of(settings: Settings, command: str) -> AbstractContextManager[Regi
 
     from models.names import model_name
     from models.registry import Registry
+    from models.signature import ModelKeys, keys_folder
     from risk.local.parts import resolve
 
     @contextmanager
     def opened() -> Any:
         with resolve(settings, ("mlflow",), command=command) as resolved:
-            yield Registry(resolved.mlflow, model_name(resolved.world))
+            keys = ModelKeys(keys_folder(resolved.state))
+            yield Registry(resolved.mlflow, model_name(resolved.world), keys)
 
     return opened()
 
@@ -253,6 +255,7 @@ def model_of(settings: Settings, alias: str, command: str) -> Scorer:
     """
     from features.catalogue import FEATURE_NAMES, catalogue_digest
     from models.names import model_name
+    from models.signature import ModelKeys, keys_folder
     from models.source import Catalogue, ModelSource
     from risk.domain.errors import BadModel
     from risk.local.parts import resolve
@@ -263,6 +266,7 @@ def model_of(settings: Settings, alias: str, command: str) -> Scorer:
             model_name(resolved.world),
             resolved.state / "cache" / "models",
             Catalogue(FEATURE_NAMES, catalogue_digest()),
+            ModelKeys(keys_folder(resolved.state)),
         )
         ref = source.resolve(alias)
         if ref is None:

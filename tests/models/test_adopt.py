@@ -11,6 +11,7 @@ from features.catalogue import FEATURE_NAMES, catalogue_digest
 from models.adopt import adopt_champion
 from models.names import CHAMPION, LIVE_WORLD, model_name
 from models.registry import Registry
+from models.signature import ModelKeys
 from models.source import Catalogue
 from risk.domain.errors import Unavailable
 from risk.local.mlflow import MlflowServer
@@ -30,11 +31,13 @@ def own_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.services
 def test_a_world_adopts_the_live_champion_once(own_mlflow: str, tmp_path: Path) -> None:
+    keys = ModelKeys(tmp_path / "keys")
+
     def adopt(world: str) -> str | None:
-        return adopt_champion(own_mlflow, world, tmp_path, OURS)
+        return adopt_champion(own_mlflow, world, tmp_path, OURS, keys)
 
     assert adopt("replay-1") is None, "the live world has no champion yet"
-    live = Registry(own_mlflow, model_name(LIVE_WORLD))
+    live = Registry(own_mlflow, model_name(LIVE_WORLD), keys)
     live.publish(small_bundle(1), {"seed": "1"})
     assert adopt("replay-1") == "1"
     (version,) = Registry(own_mlflow, model_name("replay-1")).versions()

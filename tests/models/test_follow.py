@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from features.catalogue import FEATURE_NAMES, catalogue_digest
 from models.bootstrap_model import Recipe, ensure_model
 from models.bundle import Bundle, Manifest
 from models.follow import Follower
+from models.life import Action, Change, rolled_back_to
 from models.names import CHAMPION, TAG_BUNDLE, model_name
 from models.registry import Registry
+from models.signature import ModelKeys
 from models.source import Catalogue, ModelSource
 from risk.domain.errors import BadModel, Unavailable
 from risk.domain.ids import digest
@@ -45,14 +48,21 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def registry(mlflow_url: str, name: str) -> Registry:
-    return Registry(mlflow_url, name)
+def keys(tmp_path: Path) -> ModelKeys:
+    return ModelKeys(tmp_path / "keys")
 
 
 @pytest.fixture
-def make_source(mlflow_url: str, name: str, tmp_path: Path) -> Callable[..., ModelSource]:
+def registry(mlflow_url: str, name: str, keys: ModelKeys) -> Registry:
+    return Registry(mlflow_url, name, keys)
+
+
+@pytest.fixture
+def make_source(
+    mlflow_url: str, name: str, tmp_path: Path, keys: ModelKeys
+) -> Callable[..., ModelSource]:
     def make(address: str = mlflow_url, catalogue: Catalogue = OURS) -> ModelSource:
-        return ModelSource(address, name, tmp_path / "cache", catalogue)
+        return ModelSource(address, name, tmp_path / "cache", catalogue, keys)
 
     return make
 
@@ -158,6 +168,91 @@ def test_a_model_with_nan_leaves_is_refused_and_the_old_model_stays(
     registry.publish(small_bundle(2), {})
     assert follower.check()
     assert follower.refusal is None
+
+
+def test_a_model_that_no_trusted_key_signed_is_refused(
+    registry: Registry, make_source: Callable[..., ModelSource], mlflow_url: str, tmp_path: Path
+) -> None:
+    registry.publish(small_bundle(1), {})
+    follower = Follower(make_source())
+    assert follower.check()
+    served = follower.scorer
+    Registry(mlflow_url, registry.name).publish(small_bundle(2), {})
+    assert not follower.check()
+    assert "has no signature" in (follower.refusal or "")
+    stranger = Registry(mlflow_url, registry.name, ModelKeys(tmp_path / "stranger"))
+    stranger.publish(small_bundle(2), {})
+    assert not follower.check()
+    assert "is not trusted here" in (follower.refusal or "")
+    assert follower.scorer is served
+    # Nothing of it was even fetched.
+    assert len(list((tmp_path / "cache" / "bundles").iterdir())) == 1
+
+
+def test_a_disk_that_is_full_while_fetching_is_said_and_the_old_model_stays(
+    registry: Registry, make_source: Callable[..., ModelSource], tmp_path: Path
+) -> None:
+    registry.publish(small_bundle(1), {})
+    follower = Follower(make_source())
+    assert follower.check()
+    served = follower.scorer
+    registry.publish(small_bundle(2), {})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file cannot grow beyond this in our process nor in the one that downloads.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        changed = follower.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not changed
+    assert follower.scorer is served
+    assert "its files cannot be kept in" in (follower.refusal or "")
+    assert not list((tmp_path / "cache").glob(".fetch*"))
+    assert Follower(make_source()).check()
+
+
+def test_a_challenger_that_is_taken_away_serves_no_more(
+    registry: Registry, make_source: Callable[..., ModelSource]
+) -> None:
+    registry.publish(small_bundle(1), {}, alias="challenger")
+    follower = Follower(make_source(), "challenger", optional=True)
+    assert follower.check()
+    registry.change(change("retire", "1", before="1"))
+    assert follower.check()
+    assert follower.scorer is None
+    assert not follower.check()
+
+
+def change(action: Action, version: str, *, alias: str = CHAMPION, before: str = "") -> Change:
+    return Change(
+        action=action, alias=alias, version=version, bundle="", before=before, by="ann", at_ms=1
+    )
+
+
+def test_the_life_of_a_version_is_followed_and_written_down(registry: Registry) -> None:
+    registry.publish(small_bundle(1), {})
+    registry.publish(small_bundle(2), {}, alias=None)
+
+    def states() -> list[str]:
+        return [known.state for known in reversed(registry.versions())]
+
+    assert states() == ["live", "draft"]
+    registry.change(change("shadow", "2", alias="challenger"))
+    assert states() == ["live", "shadow"]
+    registry.change(change("promote", "2", before="1"))
+    assert states() == ["retired", "live"]
+    assert rolled_back_to(registry.changes(), "2") == "1"
+    registry.change(change("rollback", "1", before="2"))
+    assert states() == ["live", "retired"]
+    with pytest.raises(BadModel, match="nothing was live before version 1"):
+        rolled_back_to(registry.changes(), "1")
+    told = [(one.action, one.version, one.by) for one in registry.changes()]
+    assert told == [
+        ("publish", "1", "training"), ("shadow", "2", "ann"), ("promote", "2", "ann"),
+        ("rollback", "1", "ann"),
+    ]  # fmt: skip
+    with pytest.raises(BadModel, match="has no version 9"):
+        registry.change(change("promote", "9"))
 
 
 def test_a_model_of_another_catalogue_is_refused(
