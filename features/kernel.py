@@ -27,6 +27,7 @@ from features.reductions import (
     MINOR,
     NEVER,
     TIME,
+    clean_after_run,
     counted,
     distinct,
     extreme_age,
@@ -53,7 +54,7 @@ from risk.domain.limits import (
 
 # SHA-256 (its start) of operations.py, geodesy.py, reductions.py and rollup_kernel.py; a test
 # says what it is.
-PARTS: Final = "537550b76be156db"
+PARTS: Final = "bd7a1581099c7a68"
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
@@ -223,6 +224,8 @@ def _over_tail_more(
     if op == ops.RECENT_MEDIAN:
         value, enough = recent_median(held[ops.FIELD_AMOUNT], chosen, work.recent, number)
         return value, (NEVER if enough else int(window))
+    if op == ops.RUN_CLEAN:
+        return clean_after_run(row, held, chosen, work.marks, generation)
     return labelled_run(row, held, chosen, work.marks, generation)
 
 

@@ -76,6 +76,7 @@ RECENT_MEDIAN: Final = 27  # of the known amounts, so many as the number says, t
 RUN_LENGTH: Final = 28  # records in a row, by entities that were labelled afterwards
 RUN_AGE: Final = 29  # ms since the first record of that run
 GONE: Final = 30  # amounts of the hour after the newest record of some kinds, over its own
+RUN_CLEAN: Final = 31  # records after that run that had as long to be labelled and were not
 RECENT_MAX: Final = 32  # largest number of RECENT_MEDIAN
 
 OPERATIONS: Final = {
@@ -87,5 +88,5 @@ OPERATIONS: Final = {
     "is_zero": IS_ZERO, "seconds": SECONDS, "per_hour": PER_HOUR, "scale": SCALE,
     "distinct_other": DISTINCT_OTHER, "same_weekday": SAME_WEEKDAY, "multiples": MULTIPLES,
     "just_under": JUST_UNDER, "recent_median": RECENT_MEDIAN, "run_length": RUN_LENGTH,
-    "run_age": RUN_AGE, "gone": GONE,
+    "run_age": RUN_AGE, "gone": GONE, "run_clean": RUN_CLEAN,
 }  # fmt: skip

@@ -213,6 +213,39 @@ def labelled_run(
 
 
 @njit(cache=True, nogil=True)
+def clean_after_run(
+    row: Ints, held: Ints, chosen: Places, marks: Ints, generation: int
+) -> tuple[float, int]:
+    """RUN_CLEAN; what is newer than the run's newest record decides, so the rest need not be held.
+
+    The delay of a label is that of the newest label on the account of the run's newest record.
+    """
+    field, labels = row[4], row[7]
+    some, found = False, np.int64(-1)
+    for place in range(len(chosen) - 1, -1, -1):
+        at = np.int64(chosen[place])
+        mark = np.int64(generation) << 32 | held[field, at]
+        if held[BIT, at] & labels != 0:
+            marks[_place_of(marks, mark)] = mark
+            some = True
+        elif some and held[field, at] != 0 and marks[_place_of(marks, mark)] == mark:
+            found = np.int64(place)
+            break
+    if found < 0:
+        return math.nan, int(row[2])
+    newest_of_run = np.int64(chosen[found])
+    delay = np.int64(0)
+    for at in chosen[found:]:
+        if held[BIT, at] & labels != 0 and held[field, at] == held[field, newest_of_run]:
+            delay = held[TIME, at] - held[TIME, newest_of_run]
+    clean = 0
+    for at in chosen[found + 1 :]:
+        known = held[field, at] != 0 and held[BIT, at] & labels == 0
+        clean += known and held[AGE, at] >= delay
+    return float(clean), NEVER
+
+
+@njit(cache=True, nogil=True)
 def gone(row: Ints, held: Ints, chosen: Places, now: int) -> tuple[float, int]:
     """What the others took in the hour after the newest of some kinds, over its amount."""
     times, amounts, bits = held[TIME], held[ops.FIELD_AMOUNT], held[BIT]

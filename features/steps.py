@@ -289,6 +289,15 @@ def labelled_run_age(entity: str, window: str = "30d") -> Step:
     return _run("run_age", entity, window)
 
 
+def clean_after_run(entity: str, window: str = "30d") -> Step:
+    """Attempts after that row that had as long to be labelled as its newest one, and were not.
+
+    How long is the time from the row's newest attempt to the newest label of its account.
+    Missing where there is no row.
+    """
+    return _run("run_clean", entity, window)
+
+
 def _run(operation: str, entity: str, window: str) -> Step:
     labels = Past(entity, window, FRAUD_LABELS)
     past = Past(entity, window, (*ATTEMPTS, *FRAUD_LABELS))

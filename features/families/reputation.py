@@ -12,6 +12,7 @@ from typing import Final
 from features.spec import INSIDE, OUTSIDE, WINDOW_WORDS, FeatureSpec
 from features.steps import (
     Past,
+    clean_after_run,
     count,
     divide,
     labelled_run,
@@ -189,6 +190,37 @@ def run(entity: str) -> tuple[FeatureSpec, FeatureSpec]:
     )
 
 
+def run_clean(entity: str) -> FeatureSpec:
+    """Payments that show that the row of fraud has ended; missing where there is no row.
+
+    A label that is late tells nothing about the newest payments. Those count here that have
+    been there for as long as the row's newest label needed, and got none.
+
+    >>> run_clean("merchant").name
+    'merchant_fraud_run_clean_30d'
+    """
+    step = clean_after_run(entity)
+    return FeatureSpec(
+        name=f"{entity}_fraud_run_clean_30d",
+        entity=entity,
+        window_ms=Past(entity, "30d").window_ms,
+        dtype="integer",
+        unit="payments",
+        sentence=(
+            f"Payments of this {entity} after its newest row of fraud in the last 30 days that"
+            " are without a label although they are at least as old as the row's newest label"
+            " was late."
+        ),
+        step=step,
+        example=(
+            "9d ago payment account account-5; 7d ago payment account account-7; 6d ago payment"
+            " account account-8; 5d ago payment account account-9; 2d ago chargeback account"
+            " account-7; 1h ago payment account account-6; now -> 2"
+        ),
+        owner="disputes",
+    )
+
+
 FEATURES: Final = (
     *(fraud(entity, "30d") for entity in ("account", "card", "device", "ip", "merchant")),
     fraud("beneficiary", "30d"),
@@ -199,4 +231,5 @@ FEATURES: Final = (
     dispute_share("merchant", "30d"),
     since_fraud("merchant"),
     *run("merchant"),
+    run_clean("merchant"),
 )

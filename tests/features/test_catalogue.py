@@ -153,4 +153,4 @@ def test_a_faulty_step_is_refused() -> None:
     assert divide(fact("amount"), is_zero(fact("hour"))).past is None
 
 
-DIGEST = "75f3bce7079748e5ffe2a6b291805dc770b91a47910b589b04d721d24d2cd56f"
+DIGEST = "f6dacae1029e6e11d9f18053a81901ad541ecd605b3b5341a11cd5ba21298356"

@@ -396,7 +396,31 @@ def _reputation(views: dict[str, View], of: Facts) -> dict[str, Answer]:
         others = accounts - {0, value_of(of, "account")}
         answers[f"{entity}_fraud_accounts_30d"] = views[entity].answer("30d", float(len(others)))
     answers["merchant_fraud_run"], answers["merchant_fraud_run_age"] = _run(views["merchant"])
+    answers["merchant_fraud_run_clean_30d"] = _run_clean(views["merchant"])
     return answers
+
+
+def _run_clean(view: View) -> Answer:
+    """How late the last label of a pair of payment and label was; who had that time, and none."""
+    seen = view.seen("30d", PAYMENTS | FRAUD)
+    pairs = [
+        (place, later.time_ms - one.time_ms)
+        for place, one in enumerate(seen)
+        if RECORD_KINDS[one.kind] in PAYMENTS
+        for later in seen[place + 1 :]
+        if RECORD_KINDS[later.kind] in FRAUD
+        and value_of(later, "account") == value_of(one, "account") != 0
+    ]
+    if not pairs:
+        return view.answer("30d", MISSING)
+    place = max(place for place, _ in pairs)
+    late = [late for of, late in pairs if of == place][-1]
+    after = [
+        one
+        for one in seen[place + 1 :]
+        if RECORD_KINDS[one.kind] in PAYMENTS and value_of(one, "account") != 0
+    ]
+    return float(sum(view.age(one) >= late for one in after)), False
 
 
 def _run(view: View) -> tuple[Answer, Answer]:
