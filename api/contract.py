@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from api.openapi import document
-from api.routes import decisions, events, health, metrics, reference
+from api.routes import decisions, events, health, labels, metrics, reference
 
-ROUTES = (decisions, events, health, metrics, reference)
+ROUTES = (decisions, events, health, labels, metrics, reference)
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -59,6 +59,31 @@ _OWN_SCHEMAS: Final[dict[str, Schema]] = {
         },
         "required": ["ready", "parts"],
     },
+    "LabelReport": {
+        "type": "object",
+        "description": "A label; what is left out comes from the two fields beside.",
+        "properties": {
+            "payment_id": {"type": "string"},
+            "label": {
+                "enum": [
+                    "chargeback",
+                    "fraud_report",
+                    "dispute_won",
+                    "analyst_fraud",
+                    "analyst_legit",
+                ]
+            },
+            "known_at": {"type": "string", "format": "date-time"},
+            "id": {"type": "string", "description": "Else the payment's."},
+            "occurred_at": {
+                "type": "string",
+                "format": "date-time",
+                "description": "Else `known_at`.",
+            },
+            "type": {"const": "label"},
+        },
+        "required": ["payment_id", "label", "known_at"],
+    },
     "OpenAPI": {"type": "object", "description": "This document."},
     "Problem": {
         "type": "object",

@@ -21,9 +21,9 @@ from risk.domain.base_amount import amount_in_base
 from risk.domain.decoding import canonical
 from risk.domain.errors import BadConfiguration
 from risk.domain.event import AnyEvent, Label
-from risk.domain.kinds import FRAUD_LABELS
 from risk.domain.money import ExchangeRates
 from risk.domain.observation import Arrival, Claimed
+from risk.domain.truth import verdicts
 
 _BATCH: Final = 512
 DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -36,7 +36,7 @@ class Samples:
 
     ``matrix`` is (n, F) float64 in catalogue order, NaN where missing; ``time_ms`` (n,) event
     times; ``amount_base`` (n,) minor units, -1 without an exchange rate. ``labels`` holds, by
-    row, (known at ms, is fraud) in the order in which they became known.
+    row, (known at ms, what then stood: is fraud) after each word (``risk.domain.truth``).
     """
 
     matrix: NDArray[np.float64]
@@ -48,7 +48,7 @@ class Samples:
         return len(self.matrix)
 
     def fraud_at(self, as_of_ms: int) -> NDArray[np.bool_]:
-        """Which rows were known to be fraud at ``as_of_ms``, shape (n,): the last word counts."""
+        """Which rows were known to be fraud at ``as_of_ms``, shape (n,): the last verdict."""
         fraud = np.zeros(len(self), dtype=np.bool_)
         for row, words in self.labels.items():
             known = [is_fraud for known_at_ms, is_fraud in words if known_at_ms <= as_of_ms]
@@ -180,7 +180,7 @@ class _Rows:
         self._times: list[int] = []
         self._amounts: list[int] = []
         self._row: dict[tuple[str, str], int] = {}
-        self._words: dict[tuple[str, str], list[tuple[int, bool]]] = {}
+        self._words: dict[tuple[str, str], list[tuple[int, str]]] = {}
 
     def add(self, batch: list[Arrival], memory: LocalMemory) -> None:
         fresh: list[NDArray[np.float64]] = []
@@ -188,7 +188,7 @@ class _Rows:
             event = arrival.event
             if isinstance(event, Label):
                 words = self._words.setdefault((event.tenant, event.payment_id), [])
-                words.append((event.known_at_ms, event.label in FRAUD_LABELS))
+                words.append((event.known_at_ms, event.label))
             if not isinstance(seen, Claimed) or seen.vector is None:
                 continue
             name = (event.tenant, event.id)
@@ -208,7 +208,7 @@ class _Rows:
             time_ms=np.array(self._times, dtype=np.int64),
             amount_base=np.array(self._amounts, dtype=np.int64),
             labels={
-                self._row[name]: tuple(sorted(words, key=lambda word: word[0]))
+                self._row[name]: verdicts(words)
                 for name, words in self._words.items()
                 if name in self._row
             },

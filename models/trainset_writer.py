@@ -33,15 +33,15 @@ from models.trainset import (
 )
 from risk.domain.errors import AlreadyRunning, BadConfiguration
 from risk.domain.event import AnyEvent, Label
-from risk.domain.kinds import FRAUD_LABELS
 from risk.domain.times import rfc3339
+from risk.domain.truth import verdicts
 
 GROUP_ROWS: Final = 8192
 DAY_MS: Final = 24 * 60 * 60 * 1000
 LIBRARIES: Final = ("numba", "numpy", "pyarrow")
 
 Words = tuple[tuple[int, bool], ...]
-"""(known at ms, is fraud) in the order in which they became known."""
+"""(known at ms, what then stood: is fraud) for each word, in the order of time."""
 
 
 class Row(NamedTuple):
@@ -77,13 +77,13 @@ class Labels:
     """Every word that was said about a payment; memory grows with labels, not with payments."""
 
     def __init__(self) -> None:
-        self._said: dict[tuple[str, str], dict[str, tuple[int, bool]]] = defaultdict(dict)
+        self._said: dict[tuple[str, str], dict[str, tuple[int, str]]] = defaultdict(dict)
         self.until_ms = 0
 
     def add(self, event: Label) -> None:
         """A label counts once, however often it came."""
-        word = (event.known_at_ms, event.label in FRAUD_LABELS)
-        self._said[event.tenant, event.payment_id].setdefault(event.id, word)
+        word = (event.known_at_ms, event.label)
+        self._said[event.tenant, event.payment_id].setdefault(f"{event.label}:{event.id}", word)
 
     def watch(self, event: AnyEvent, at_ms: int) -> None:
         """Any event of the source; ``at_ms`` is when it came."""
@@ -95,11 +95,11 @@ class Labels:
         return len(self._said)
 
     def words(self, tenant: str, payment_id: str, as_of_ms: int) -> Words:
-        """What was known at ``as_of_ms``."""
+        """What stood after each word that was known at ``as_of_ms`` (``risk.domain.truth``)."""
         said = self._said.get((tenant, payment_id))
         if said is None:
             return ()
-        return tuple(sorted(word for word in said.values() if word[0] <= as_of_ms))
+        return verdicts(word for word in said.values() if word[0] <= as_of_ms)
 
 
 @contextmanager

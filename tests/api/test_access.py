@@ -29,6 +29,7 @@ REQUESTS = {
     ("POST", "/v1/decisions"): "decide",
     ("GET", "/v1/decisions/pay_1"): "read",
     ("POST", "/v1/events"): "events",
+    ("POST", "/v1/labels"): "events",
     ("GET", "/metrics"): "admin",
 }
 

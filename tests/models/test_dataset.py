@@ -97,7 +97,7 @@ def test_amounts_are_in_the_base_currency_where_a_rate_is_known() -> None:
     assert samples.amount_base.tolist() == [1_001, -1]
 
 
-def test_a_label_counts_from_when_it_is_known_and_the_last_word_wins() -> None:
+def test_a_label_counts_from_when_it_is_known_and_the_highest_rank_stands() -> None:
     known_ms = START_MS + HOUR_MS
     events: list[AnyEvent] = [
         payment(1, START_MS),
@@ -109,10 +109,12 @@ def test_a_label_counts_from_when_it_is_known_and_the_last_word_wins() -> None:
         label(1, "chargeback", known_ms + 2 * HOUR_MS),
         label(9, "chargeback", known_ms),
     ]
+    events.append(label(1, "dispute_won", known_ms + 3 * HOUR_MS))
     samples = observe(events, RATES)
+    assert samples.fraud_at(known_ms + 3 * HOUR_MS).tolist() == [True, False, False]
     assert samples.fraud_at(known_ms - 1).tolist() == [False, False, False]
     assert samples.fraud_at(known_ms).tolist() == [True, False, False]
-    assert samples.fraud_at(known_ms + HOUR_MS).tolist() == [False, False, False]
+    assert samples.fraud_at(known_ms + HOUR_MS).tolist() == [True, False, False]
     assert samples.fraud_at(known_ms + 2 * HOUR_MS).tolist() == [True, False, False]
 
 

@@ -91,7 +91,7 @@ def test_a_range_sees_what_came_before_it_and_labels_up_to_the_delay(tmp_path: P
     events = (
         payment(1, 0),
         payment(2, DAY_MS),
-        label(1, 2, "chargeback", DAY_MS + 10),
+        label(1, 2, "analyst_fraud", DAY_MS + 10),
         label(2, 1, "fraud_report", DAY_MS + 20),
         payment(3, 2 * DAY_MS, currency="KPW"),
         label(3, 2, "dispute_won", 3 * DAY_MS),
@@ -102,7 +102,7 @@ def test_a_range_sees_what_came_before_it_and_labels_up_to_the_delay(tmp_path: P
     rows = open_trainset(tmp_path / "set").table().to_pylist()
     assert [row["payment_id"] for row in rows] == ["pay_2", "pay_3"]
     assert rows[0]["account_payments_30d"] == 1.0  # payment 1 stands before the range
-    assert rows[0]["label"] is False  # the dispute was won: the last word counts
+    assert rows[0]["label"] is False  # the dispute won outranks the analyst
     assert rows[0]["label_known_at"] == from_ms(START_MS + 3 * DAY_MS)
     assert [word["fraud"] for word in rows[0]["label_words"]] == [True, False]
     assert (rows[1]["label"], rows[1]["label_words"]) == (False, None)  # known too late
