@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -23,7 +24,10 @@ from features.redis_memory import RedisMemory
 from features.sweeper import Sweeper
 from features.vectors import vectors
 from models.follow import Follower
-from models.names import model_name
+from models.following import ModelFollowing
+from models.names import CHALLENGER, model_name
+from models.shadow import Shadow
+from models.signature import ModelKeys, keys_folder
 from models.source import Catalogue, ModelSource
 from risk.domain.base_amount import amount_in_base
 from risk.domain.clock import Clock, SystemClock
@@ -54,14 +58,15 @@ from streams.admin import ensure_topics
 from streams.control import Control
 from streams.following import TURN_PAUSE_S, Following
 from streams.parking import outgoing_parked, parked
-from streams.publish import KafkaPublisher
+from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import LIVE_WORLD, Topics, redis_prefix
 from streams.truth import KafkaTruth
 
 _LOG = structlog.get_logger("weir.bootstrap")
 LIBRARIES = ("lightgbm", "numba", "numpy")  # what may move a bit of a vector or a score
 SWEEP_EVERY_S = 2.0
-FOLLOW_EVERY_S = 2.0
+FOLLOW_EVERY_S = 1.0
+SHADOW_EVERY_S = 0.5
 SHIPPED_BY = "weir"
 PART_ANSWERS_WITHIN_S = 1.0
 
@@ -95,6 +100,7 @@ class Runtime:
     engine: Engine
     follower: Follower
     following: Following
+    model_following: ModelFollowing
 
     @property
     def live(self) -> bool:
@@ -125,6 +131,8 @@ class Runtime:
             model = PartState(
                 "model", "degraded", self.follower.refusal or "no model is registered"
             )
+        elif self.model_following.problem:
+            model = PartState("model", "degraded", self.model_following.problem)
         kafka = PartState("kafka", "ready")
         if not await self.publisher.answers(PART_ANSWERS_WITHIN_S):
             kafka = PartState("kafka", "down", "no broker answers in time")
@@ -177,9 +185,11 @@ async def build_runtime(
         memory = await _memory(
             stack, settings, keys, KafkaTruth(settings.kafka, topics, publisher), rates
         )
-        follower = _follower(settings)
+        follower, challenger = _followers(settings)
         judgement = new_judgement(rates)
-        engine = Engine(memory, judgement, publisher, metrics)
+        model_following = ModelFollowing(follower, challenger, judgement, metrics)
+        shadow = Shadow(lambda: challenger.scorer, _keep(publisher, topics), metrics)
+        engine = Engine(memory, judgement, publisher, metrics, shadow)
         store = VersionStore(settings.state / "versions")
         control = Control(settings.kafka, topics, store, publisher)
         serving = Serving(judgement, Schema.of(CATALOGUE), Tables(rates))
@@ -188,14 +198,15 @@ async def build_runtime(
         await following.start(shipped_versions(rates, clock.now_ms()))
         runtime = Runtime(
             settings, topics, clock, rates, metrics, memory, publisher, judgement, engine,
-            follower, following,
+            follower, following, model_following,
         )  # fmt: skip
         # Compiled code is loaded now, not while the first payment waits.
         await asyncio.to_thread(kernel.warm)
         await asyncio.to_thread(partitioner.warm)
         scheduler = await stack.enter_async_context(Scheduler())
-        await _follow(runtime)
-        scheduler.every(FOLLOW_EVERY_S, "follow the model", lambda: _follow(runtime))
+        await model_following.turn()
+        scheduler.every(FOLLOW_EVERY_S, "follow the model", model_following.turn)
+        scheduler.every(SHADOW_EVERY_S, "score with the challenger", shadow.turn)
         scheduler.every(TURN_PAUSE_S, "follow the control topic", following.turn)
         sweeper = Sweeper(memory, keys, publisher)
         scheduler.every(SWEEP_EVERY_S, "sweep", lambda: _sweep(sweeper, runtime))
@@ -226,12 +237,30 @@ async def _memory(
     return memory
 
 
-def _follower(settings: Settings) -> Follower:
-    catalogue = Catalogue(FEATURE_NAMES, catalogue_digest())
+def _followers(settings: Settings) -> tuple[Follower, Follower]:
+    """What keeps the model that serves, and the one in the shadow."""
     source = ModelSource(
-        settings.mlflow, model_name(settings.world), settings.state / "cache" / "models", catalogue
+        settings.mlflow,
+        model_name(settings.world),
+        settings.state / "cache" / "models",
+        Catalogue(FEATURE_NAMES, catalogue_digest()),
+        ModelKeys(keys_folder(settings.state)),
     )
-    return Follower(source, settings.model_alias)
+    return Follower(source, settings.model_alias), Follower(source, CHALLENGER, optional=True)
+
+
+def _keep(
+    publisher: KafkaPublisher, topics: Topics
+) -> Callable[[Sequence[bytes]], Awaitable[None]]:
+    """Puts what the challenger scored on the topic ``shadow``, on its partitions in turn."""
+    places = itertools.cycle(range(publisher.partitions(topics.shadow)))
+
+    async def keep(batches: Sequence[bytes]) -> None:
+        await publisher.deliver(
+            [Outgoing(topics.shadow, next(places), None, one) for one in batches]
+        )
+
+    return keep
 
 
 def new_judgement(rates: ExchangeRates) -> Judgement:
@@ -267,26 +296,6 @@ def shipped_versions(rates: ExchangeRates, now_ms: int) -> list[Version]:
         ("catalogue", catalogue_body()),
     ]
     return [Version.of(kind, body, SHIPPED_BY, now_ms) for kind, body in bodies]
-
-
-async def _follow(runtime: Runtime) -> None:
-    """Look where the alias points; judge with what serves then."""
-    try:
-        await asyncio.to_thread(runtime.follower.check)
-    except Unavailable:
-        if runtime.follower.scorer is None:
-            runtime.metrics.set("weir_model_loaded", 0)
-        return
-    finally:
-        _swap(runtime)
-
-
-def _swap(runtime: Runtime) -> None:
-    judgement, scorer = runtime.judgement, runtime.follower.scorer
-    held = judgement.versions
-    if scorer is not held.scoring:
-        judgement.versions = judgement.constants.versions(scorer, held.rules, held.policy)
-    runtime.metrics.set("weir_model_loaded", 0 if scorer is None else 1)
 
 
 async def _sweep(sweeper: Sweeper, runtime: Runtime) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -97,12 +97,26 @@ class _Summary(msgspec.Struct):
 _SUMMARY = msgspec.json.Decoder(_Summary)
 
 
+class Onlooker(Protocol):
+    """Is told what was decided here and published, before the answer; must not wait or raise."""
+
+    def saw(
+        self, seen: Sequence[tuple[Arrival, Claimed, float | None]], versions: Versions
+    ) -> None: ...
+
+
 class Engine:
     """One decision per payment, at both doors."""
 
     def __init__(
-        self, memory: Memory, judgement: Judgement, publisher: Publisher, metrics: Metrics
+        self,
+        memory: Memory,
+        judgement: Judgement,
+        publisher: Publisher,
+        metrics: Metrics,
+        onlooker: Onlooker | None = None,
     ) -> None:
+        self._onlooker = onlooker
         self._memory = memory
         self._judgement = judgement
         self._publisher = publisher
@@ -173,6 +187,8 @@ class Engine:
         stood = await self._decide(arrivals, observed, (versions, epoch), stages)
         outbox = [one.publication for one in stood if isinstance(one, _Standing)]
         await self._publish(outbox, epoch, stages)
+        if self._onlooker is not None:
+            self._onlooker.saw(_decided(arrivals, observed, stood), versions)
         stages.count(self._metrics)
         # Reading old answers must leave time to give the new ones, which are published now.
         kept_s = deadline.remaining_s() / 2
@@ -327,6 +343,17 @@ class _Stages:
         """Add the steps of a walk that came to its end."""
         for stage, spent_s in self._spent_s.items():
             metrics.count("weir_stage_seconds_total", spent_s, stage=stage)
+
+
+def _decided(
+    arrivals: Sequence[Arrival], observed: Sequence[Observed], stood: Sequence[_Stood]
+) -> list[tuple[Arrival, Claimed, float | None]]:
+    """What was decided with features, and its score."""
+    return [
+        (arrival, seen, one.publication.score)
+        for arrival, seen, one in zip(arrivals, observed, stood, strict=True)
+        if isinstance(one, _Standing) and isinstance(seen, Claimed) and is_scored(arrival.event)
+    ]
 
 
 def _stood(arrival: Arrival, ours: _Standing | None, stand: Stored | Receipt | Mismatch) -> _Stood:

@@ -21,7 +21,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The nine topics of one world."""
+    """The ten topics of one world."""
 
     world: str
 
@@ -64,6 +64,10 @@ class Topics:
     def parked(self) -> str:
         return self._name("parked")
 
+    @property
+    def shadow(self) -> str:
+        return self._name("shadow")
+
     def all(self) -> tuple[Topic, ...]:
         """Every topic, to be created before the first event."""
         return (
@@ -76,6 +80,7 @@ class Topics:
             Topic(self.late, 2),
             Topic(self.control, 1, compacted=True),
             Topic(self.parked, 2, compacted=True),
+            Topic(self.shadow, 2),
         )
 
 

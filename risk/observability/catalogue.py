@@ -36,12 +36,16 @@ CounterName = Literal[
     "weir_parity_damaged_total",
     "weir_archive_rows_total",
     "weir_versions_refused_total",
+    "weir_models_refused_total",
+    "weir_shadow_scored_total",
+    "weir_shadow_dropped_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
     "weir_pending",
     "weir_parked",
     "weir_model_loaded",
+    "weir_challenger_loaded",
     "weir_ready",
     "weir_build_info",
     "weir_parity_waiting",
@@ -166,6 +170,14 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_versions_refused_total": _counter(
         "Live versions that this process refused; what judged before judges on.", kind=VERSIONED
     ),
+    "weir_models_refused_total": _counter(
+        "Versions of the model that this process refused; what served before serves on.",
+        alias=("champion", "challenger"),
+    ),
+    "weir_shadow_scored_total": _counter("Payments that the challenger scored, after the answer."),
+    "weir_shadow_dropped_total": _counter(
+        "Payments that the challenger did not score: its queue was full, or Kafka took nothing."
+    ),
     "weir_version_number": _gauge(
         "How often a kind of version was made live, as far as this process follows.",
         kind=VERSIONED,
@@ -174,6 +186,7 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_parked": _gauge("Labels and outcomes in this worker's share that wait for a payment."),
     "weir_pending": _gauge("Claims that are not acknowledged yet."),
     "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
+    "weir_challenger_loaded": _gauge("1 while a challenger scores in the shadow."),
     "weir_ready": _gauge("1 while /readyz answers 200."),
     "weir_build_info": _gauge(
         "Always 1; the labels name the version and the process.",
