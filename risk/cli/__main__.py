@@ -16,7 +16,7 @@ from risk.domain.errors import AlreadyRunning, BadBook, BadConfiguration, Invali
 # inside its functions, so that every command starts fast.
 COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
-    *("keys", "payments", "parked", "dataset", "backfill", "models", "features", "rules"),
+    *("keys", "payments", "labels", "parked", "dataset", "backfill", "models", "features", "rules"),
     *("contracts", "train", "simulate", "scenarios", "archive", "bench", "parity", "prove"),
     *("rebuild", "audit", "replay", "versions"),
 )
