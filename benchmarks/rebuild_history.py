@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from features.logs import Log, tail, tail_from
+from features.logs import Log, tail_from
 from features.records import facts, records
 from features.tails import Tail
 from features.vectors import vectors
@@ -50,10 +50,12 @@ class Logs:
             log = self._logs.setdefault((kind, identifier), Log(1, 0, 0, bytearray()))
             sequence = log.following
             place = LogPosition(kind, identifier, 1, 0, sequence, tail_from(sequence))
-            begin = (max(place.tail_from, log.first) - log.first) * 36
-            places.append(place)
-            tails.append(tail(place, bytes(log.records[begin:])))
+            # The own record comes behind the tail, as in a store that appends before it reads.
             log.append(1, record)
+            seen = log.tail(place)
+            assert seen is not None
+            places.append(place)
+            tails.append(seen)
         return tuple(places), tuple(tails)
 
 
