@@ -67,7 +67,7 @@ DEAD_LETTER_CODES: Final = (*EVENT_ERRORS, "PAYLOAD_MISMATCH", "ENGINE_ERROR")
 # Why a decision cannot be proven: ``features.proof.causes`` says it in words.
 PARITY_CAUSES: Final = (
     "HOLE", "VOID", "PENDING", "RETENTION", "TOO_LATE", "RATES_UNKNOWN", "FEATURES_LOST",
-    "CATALOGUE_OLDER", "MODEL_UNKNOWN",
+    "CATALOGUE_OLDER", "WINDOWS_UNKNOWN", "MODEL_UNKNOWN",
 )  # fmt: skip
 OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 STAGES: Final = ("observe", "judge", "decide", "publish", "acknowledge")

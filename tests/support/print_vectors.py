@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 
-from features.records import facts, pack
+from features.records import HOLE_RECORD, facts, pack
+from features.rollups import Rollup
 from features.tails import Tail
 from features.vectors import vectors
 from risk.domain.event import Payment
 from risk.domain.kinds import RECORD_KIND_CODE, entities
+from risk.domain.limits import SKEW_MS_MAX
 from risk.domain.observation import Arrival
 from risk.domain.times import from_ms
 from tests.support.dense import dense_case
@@ -37,18 +39,43 @@ def payment(rng: random.Random, number: int, time_ms: int) -> Payment:
 
 
 def item(rng: random.Random, records: int) -> tuple[Arrival, tuple[Tail, ...]]:
-    """A payment whose five tails hold ``records`` each, thicker towards the present."""
+    """A payment whose five tails hold ``records`` each, thicker towards the present.
+
+    Two of three truncated ones know what fell off: a rollup, and records behind it.
+    """
     of = payment(rng, 0, NOW_MS)
     kinds = ["payment", "payment", *RECORD_KIND_CODE]
     tails = []
     for kind, _ in entities(of):
-        ages = sorted(int(rng.random() ** 3 * 31 * 86_400_000) for _ in range(records))[::-1]
+        near = rng.choice((3, 3, 12))  # windows of hours, too, begin before the tail
+        ages = sorted(int(rng.random() ** near * 33 * 86_400_000) for _ in range(3 * records))[::-1]
+        ages[rng.randrange(2 * records)] = -SKEW_MS_MAX - 1  # newer than the payment may see
         earlier = [payment(rng, n, NOW_MS - age) for n, age in enumerate(ages)]
-        body = b"".join(
-            pack(facts(one, rng.choice(kinds), one.amount_minor), kind) for one in earlier
+        packed = [
+            HOLE_RECORD
+            if rng.random() < 0.02
+            else pack(facts(one, rng.choice(kinds), _base(rng, one)), kind)
+            for one in earlier
+        ]
+        truncated, known = rng.random() < 0.7, rng.random() < 0.7
+        rollup = Rollup()
+        for first in range(0, records, 7):
+            end = min(first + 7, records)
+            rollup.fold(first, b"".join(packed[first:end]), end)
+        tails.append(
+            Tail(
+                kind,
+                b"".join(packed[2 * records :]),
+                truncated,
+                b"".join(packed[records : 2 * records]),
+                rollup.pack() if known else None,
+            )
         )
-        tails.append(Tail(kind, body, rng.random() < 0.5))
     return Arrival(of, b"", b"", "stream", NOW_MS, of.amount_minor), tuple(tails)
+
+
+def _base(rng: random.Random, of: Payment) -> int | None:
+    return of.amount_minor if rng.random() < 0.9 else None
 
 
 def main(items: int = 12, records: int = 40) -> None:
