@@ -80,6 +80,11 @@ class FoldModel:
         return digest(self.text.encode())
 
 
+def first_kept(table: Table, protocol: Protocol) -> int:
+    """The first payment of the first training day: what ``Observed`` begins with."""
+    return int(np.searchsorted(table.time_ms, STARTS_MS[protocol][0]))
+
+
 def observe_world(
     world: HandbookWorld,
     protocol: Protocol,
@@ -92,10 +97,9 @@ def observe_world(
     of these payments sees them.
     """
     table = world.table()
-    begin_ms = STARTS_MS[protocol][0]
     end_ms = STARTS_MS[protocol][-1] + _AFTER_DAYS * DAY_MS
-    before_ms = begin_ms - (max(WINDOW_DAYS) + 1) * DAY_MS
-    first, kept = np.searchsorted(table.time_ms, [before_ms, begin_ms]).tolist()
+    before_ms = STARTS_MS[protocol][0] - (max(WINDOW_DAYS) + 1) * DAY_MS
+    first, kept = int(np.searchsorted(table.time_ms, before_ms)), first_kept(table, protocol)
     total = int(np.searchsorted(table.time_ms, end_ms)) - first
 
     def shown() -> Iterator[AnyEvent]:

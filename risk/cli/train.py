@@ -129,7 +129,7 @@ def evaluate(  # noqa: PLR0913  # every option is one
     over accounts) of auc_roc, average_precision, card_precision_at_100, brier, ece,
     precision_at_threshold, recall_at_threshold, fraud_money_caught (share of it),
     good_stopped_per_fraud; model_digest, data. With --protocol also: protocol, seed, pair (the
-    histogram boosting on the 15 published features).
+    histogram boosting on the 15 published features) and fine_pair (the same with 4,095 bins).
     """
     from risk.cli.train_job import evaluate_dataset
     from risk.domain.errors import BadConfiguration

@@ -10,18 +10,24 @@ if TYPE_CHECKING:
     from risk.cli.train_job import Options, Say
 
 PAIR = "histogram_boosting"
+FINE_PAIR = "fine_boosting"
 
 
 def evaluate_handbook(protocol: str, seed: int, threshold: float) -> dict[str, Any]:
     """Train and measure by the protocol; the report of `weir evaluate`."""
+    from models.handbook import baseline_features
     from models.handbook_run import figures, rival_metrics
     from models.measures import as_json
     from risk.cli.train_job import progress
 
     with progress() as say:
         seen, models = _trained(protocol, seed, seed, say)
-        say("Measuring the pair on the 15 published features", 0.95)
-        pair = rival_metrics(seen.table, [one.of for one in models], PAIR)
+        say("Measuring the pairs on the 15 published features", 0.95)
+        matrix, asked = baseline_features(seen.table), [one.of for one in models]
+        pairs = {
+            name: {"model": name, **rival_metrics(seen.table, asked, name, matrix)}
+            for name in (PAIR, FINE_PAIR)
+        }
         found = as_json(figures(seen, models, threshold))
     fraud = [seen.table.fraud[one.of.test] for one in models]
     return {
@@ -32,7 +38,8 @@ def evaluate_handbook(protocol: str, seed: int, threshold: float) -> dict[str, A
         **found,
         "protocol": protocol,
         "seed": seed,
-        "pair": {"model": PAIR, **pair},
+        "pair": pairs[PAIR],
+        "fine_pair": pairs[FINE_PAIR],
         "model_digest": models[-1].digest,
         "data": {"source": {"kind": "handbook", "seed": seed}},
     }
@@ -83,7 +90,9 @@ def _trained(
 ) -> tuple[Observed, list[FoldModel]]:
     from features import kernel
     from models.handbook import STARTS_MS
-    from models.handbook_run import observe_world, train_protocol
+    from models.handbook_kept import observe_kept
+    from models.handbook_run import train_protocol
+    from risk.cli.train_job import settings_of
     from risk.domain.errors import BadConfiguration
     from risk.simulator.handbook import CURRENCY, HandbookWorld
     from risk.tables.load import exchange_rates
@@ -93,5 +102,6 @@ def _trained(
     asked: Protocol = protocol
     kernel.warm()
     # The world pays in euros, so the base currency changes nothing but the unit.
-    seen = observe_world(HandbookWorld(world_seed), asked, exchange_rates(None, CURRENCY), say)
+    rates, cache = exchange_rates(None, CURRENCY), settings_of(None).state / "cache"
+    seen = observe_kept(cache, HandbookWorld(world_seed), asked, rates, say)
     return seen, train_protocol(seen, asked, seed, say)
