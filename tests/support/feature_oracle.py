@@ -16,6 +16,7 @@ from risk.domain.times import to_ms
 Answer = tuple[float, bool]  # the value, and whether the tail may be too short for it
 
 MINUTE = 60_000
+HOUR, DAY = 60 * MINUTE, 1440 * MINUTE
 WINDOW = {
     "5m": 5 * MINUTE, "1h": 60 * MINUTE, "24h": 1440 * MINUTE, "7d": 10_080 * MINUTE,
     "30d": 43_200 * MINUTE,
@@ -28,10 +29,14 @@ MISSING = math.nan
 
 @dataclass(frozen=True)
 class Log:
-    """A tail as it was meant: facts in sequence order, None for a hole."""
+    """A tail as it was meant: facts in sequence order, None for a hole.
+
+    ``fallen`` are the records before it, in any order; None where nothing is known of them.
+    """
 
     entries: tuple[Facts | None, ...]
     truncated: bool
+    fallen: tuple[Facts, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,35 @@ class View:
             return MISSING, False
         return value, self.short(self.now - WINDOW[window])
 
+    def all(self, window: str, kinds: set[str]) -> tuple[list[Facts], bool]:
+        """What is seen, with what tiles know of earlier records, and whether that is in doubt.
+
+        A tile is an hour, or a day where all of it is two days older than the newest fallen
+        record. It belongs to the window if at least half of it does, and counts unless it holds
+        a record that is too new for the payment.
+        """
+        seen, since, until = self.seen(window, kinds), self.now - WINDOW[window], self.now + 5_000
+        if self.log is None or not self.short(since):
+            return seen, False
+        if self.log.fallen is None or WINDOW[window] < DAY:
+            return seen, True
+        newest = max((one.time_ms for one in self.log.fallen), default=0)
+        days_until, kept_from = ((newest - days * DAY) // DAY * DAY for days in (2, 31))
+        doubt = since < kept_from or (since < days_until and WINDOW[window] <= 2 * DAY)
+        tiles: dict[tuple[int, int], list[Facts]] = {}
+        for one in self.log.fallen:
+            width = DAY if one.time_ms < days_until else HOUR
+            begin = one.time_ms // width * width
+            inside = kept_from <= begin <= until and begin + width // 2 > since
+            if inside and RECORD_KINDS[one.kind] in kinds:
+                tiles.setdefault((begin, one.kind), []).append(one)
+        for held in tiles.values():
+            if all(one.time_ms <= until for one in held):
+                seen += held
+            else:
+                doubt = True
+        return seen, doubt
+
     def age(self, entry: Facts) -> int:
         return max(0, self.now - entry.time_ms)
 
@@ -81,7 +115,28 @@ class View:
         return newest
 
     def counted(self, window: str, kinds: set[str]) -> Answer:
-        return self.answer(window, float(len(self.seen(window, kinds))))
+        found, doubt = self.all(window, kinds)
+        return (MISSING, False) if self.log is None else (float(len(found)), doubt)
+
+    def known(self, window: str, kinds: set[str]) -> tuple[list[int], bool]:
+        """The known amounts of ``all``."""
+        found, doubt = self.all(window, kinds)
+        return [one.amount_base for one in found if one.amount_base != AMOUNT_UNKNOWN], doubt
+
+    def summed(self, window: str, kinds: set[str]) -> Answer:
+        amounts, doubt = self.known(window, kinds)
+        return (MISSING, False) if self.log is None else (float(sum(amounts)), doubt)
+
+    def over_known(self, above: float, window: str) -> Answer:
+        """A number of the tail over how many amounts are known, also before the tail."""
+        if self.log is None:
+            return MISSING, False
+        amounts, doubt = self.known(window, SPENDING)
+        return divided(self.answer(window, above), (float(len(amounts)), doubt))
+
+    def over_all(self, above: float, window: str, kinds: set[str]) -> Answer:
+        """A number of the tail over how many records there are, also before the tail."""
+        return divided(self.answer(window, above), self.counted(window, kinds))
 
     def amounts(self, window: str, kinds: set[str]) -> list[int]:
         return [e.amount_base for e in self.seen(window, kinds) if e.amount_base != AMOUNT_UNKNOWN]
@@ -204,31 +259,32 @@ def _amount(views: dict[str, View], of: Facts) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     for entity, windows in {**sums, "beneficiary": ("24h",)}.items():
         for window in windows:
-            total = float(sum(views[entity].amounts(window, SPENDING)))
-            answers[f"{entity}_amount_sum_{window}"] = views[entity].answer(window, total)
+            answers[f"{entity}_amount_sum_{window}"] = views[entity].summed(window, SPENDING)
     known = of.amount_base != AMOUNT_UNKNOWN
     own: Answer = (float(of.amount_base) if known else MISSING, False)
     for entity, window in (("account", "30d"), ("card", "30d"), ("merchant", "7d")):
         view = views[entity]
-        earlier = view.amounts(window, SPENDING)
-        mean = view.answer(window, sum(earlier) / len(earlier) if earlier else MISSING)
-        wide = view.answer(window, spread(earlier))
+        earlier, doubt = view.known(window, SPENDING)
+        mean: Answer = (sum(earlier) / len(earlier) if earlier else MISSING, doubt)
+        wide = view.answer(window, spread(view.amounts(window, SPENDING)))
         answers[f"{entity}_amount_mean_{window}"] = mean
-        answers[f"{entity}_amount_max_{window}"] = view.answer(
-            window, float(max(earlier)) if earlier else MISSING
+        answers[f"{entity}_amount_max_{window}"] = (
+            float(max(earlier)) if earlier else MISSING,
+            doubt,
         )
         answers[f"{entity}_amount_spread_{window}"] = wide
         answers[f"{entity}_amount_ratio_{window}"] = divided(own, mean)
         answers[f"{entity}_amount_zscore_{window}"] = divided((own[0] - mean[0], mean[1]), wide)
-    earlier = views["account"].amounts("30d", SPENDING)
-    not_above = sum(amount <= of.amount_base for amount in earlier)
-    rank = not_above / len(earlier) if known and earlier else MISSING
-    answers["account_amount_rank_30d"] = views["account"].answer("30d", rank)
+    account = views["account"]
+    not_above = sum(amount <= of.amount_base for amount in account.amounts("30d", SPENDING))
+    rank = account.over_known(not_above if known else MISSING, "30d")
+    if not known:  # then nothing is looked at but how many amounts there are
+        rank = MISSING, account.known("30d", SPENDING)[1]
+    answers["account_amount_rank_30d"] = rank
     for entity in ("card", "merchant"):
         small = sum(amount <= 500 for amount in views[entity].amounts("1h", SPENDING))
         answers[f"{entity}_small_payments_1h"] = views[entity].answer("1h", float(small))
-    top_ups = float(sum(views["account"].amounts("24h", {"top_up"})))
-    answers["account_top_up_sum_24h"] = views["account"].answer("24h", top_ups)
+    answers["account_top_up_sum_24h"] = account.summed("24h", {"top_up"})
     return answers
 
 
@@ -314,15 +370,15 @@ def _timing(views: dict[str, View], of: Facts) -> dict[str, Answer]:
             for entry in view.seen("30d", PAYMENTS)
         ]
         near = sum((other - hour) % 24 in (0, 1, 23) for other in all_hours)
-        share = near / len(all_hours) if all_hours else MISSING
-        answers[f"{entity}_hour_share_30d"] = view.answer("30d", share)
+        answers[f"{entity}_hour_share_30d"] = view.over_all(near, "30d", PAYMENTS)
     return answers
 
 
 def _gap(view: View, window: str, unit: int) -> Answer:
     seen = view.seen(window, PAYMENTS)
-    oldest = max((view.age(entry) for entry in seen), default=0)
-    return view.answer(window, oldest / len(seen) / unit if seen else MISSING)
+    oldest = float(max(view.age(entry) for entry in seen)) if seen else MISSING
+    value, doubt = view.over_all(oldest, window, PAYMENTS)
+    return value / unit, doubt
 
 
 def _others(views: dict[str, View], of: Facts) -> dict[str, Answer]:
@@ -349,21 +405,16 @@ def _chosen(views: dict[str, View], of: Facts) -> dict[str, Answer]:
     account = views["account"]
     spent = account.seen("30d", SPENDING)
     rounds = sum(one.amount_minor > 0 and one.amount_minor % 1000 == 0 for one in spent)
-    known = [one.amount_base for one in spent if one.amount_base != AMOUNT_UNKNOWN]
-    under = sum(900_000 <= amount < 1_000_000 for amount in known)
+    under = sum(900_000 <= amount < 1_000_000 for amount in account.amounts("30d", SPENDING))
     weekday = datetime.fromtimestamp(account.now / 1000, UTC).weekday()
     days = [
         datetime.fromtimestamp(one.time_ms / 1000, UTC).weekday()
         for one in account.seen("30d", PAYMENTS)
     ]
     answers = {
-        "account_round_share_30d": account.answer("30d", rounds / len(spent) if spent else MISSING),
-        "account_under_reporting_share_30d": account.answer(
-            "30d", under / len(known) if known else MISSING
-        ),
-        "account_weekday_share_30d": account.answer(
-            "30d", days.count(weekday) / len(days) if days else MISSING
-        ),
+        "account_round_share_30d": account.over_all(rounds, "30d", SPENDING),
+        "account_under_reporting_share_30d": account.over_known(under, "30d"),
+        "account_weekday_share_30d": account.over_all(days.count(weekday), "30d", PAYMENTS),
     }
     own: Answer = (MISSING if of.amount_base == AMOUNT_UNKNOWN else float(of.amount_base), False)
     for entity in ("account", "card"):
@@ -446,8 +497,8 @@ def _run(view: View) -> tuple[Answer, Answer]:
 
 def _flow(views: dict[str, View], of: Facts) -> dict[str, Answer]:
     account, merchant = views["account"], views["merchant"]
-    out = account.answer("24h", float(sum(account.amounts("24h", {"transfer", "withdrawal"}))))
-    into = account.answer("24h", float(sum(account.amounts("24h", {"top_up"}))))
+    out = account.summed("24h", {"transfer", "withdrawal"})
+    into = account.summed("24h", {"top_up"})
     top_up = account.last(account.seen("24h", {"top_up"}))
     if top_up is None:
         share = account.answer("24h", MISSING)
