@@ -23,6 +23,7 @@ from models.calibration_choice import choose
 from models.card import card
 from models.comparison import Compared, compare, compared
 from models.dataset import Part, Split, split_by_time
+from models.drift_reference import KEY, reference_of
 from models.evaluate import evaluate
 from models.measures import Graded, as_json, measured
 from models.native import NativeModel
@@ -117,7 +118,7 @@ def learn(rows: Rows, request: Request, say: Say = lambda stage, share: None) ->
     }  # fmt: skip
     gain = importance(model)
     papers = {
-        "metrics.json": _json(flat),
+        "metrics.json": _json({**flat, KEY: reference_of(FEATURE_NAMES, train, scores)}),
         "card.md": card(split, flat, told, table, gain).encode(),
     }
     features = FeatureList(catalogue=catalogue_digest(), names=FEATURE_NAMES)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
@@ -18,6 +19,7 @@ from models.bundle import Bundle, FeatureList, make_bundle
 from models.calibrate import Calibration, fit
 from models.card import card
 from models.dataset import Part, Progress, Samples, Split, observe, split_by_time
+from models.drift_reference import KEY, reference_of
 from models.evaluate import evaluate
 from models.native import NativeModel
 from models.plots import plots
@@ -77,8 +79,11 @@ def train(samples: Samples, split: Split, seed: int, source: str, rounds: int = 
         "source": source,
         "features": str(len(FEATURE_NAMES)),
     }
+    learned = samples.matrix[split.train.rows]
+    reference = msgspec.to_builtins(reference_of(FEATURE_NAMES, learned, scores))
+    told = {**metrics, KEY: reference}
     papers = {
-        "metrics.json": (json.dumps(metrics, indent=1, sort_keys=True) + "\n").encode(),
+        "metrics.json": (json.dumps(told, indent=1, sort_keys=True) + "\n").encode(),
         "card.md": card(split, metrics, parameters, table, importance(model)).encode(),
     }
     features = FeatureList(catalogue=catalogue_digest(), names=FEATURE_NAMES)

@@ -23,6 +23,8 @@ from features.recovery import Recovered, Recovery
 from features.redis_memory import RedisMemory
 from features.sweeper import Sweeper
 from features.vectors import vectors
+from models.drift_reference import Reference, stored
+from models.drift_watch import DriftWatch
 from models.follow import Follower
 from models.following import ModelFollowing
 from models.names import CHALLENGER, model_name
@@ -31,13 +33,13 @@ from models.signature import ModelKeys, keys_folder
 from models.source import Catalogue, ModelSource
 from risk.domain.base_amount import amount_in_base
 from risk.domain.clock import Clock, SystemClock
-from risk.domain.errors import Unavailable
+from risk.domain.errors import BadModel, Unavailable
 from risk.domain.event import AnyEvent, Payment, Refund
 from risk.domain.ids import digest
 from risk.domain.money import ExchangeRates
-from risk.domain.observation import Arrival, Receipt
-from risk.engine import Engine
-from risk.judgement import Constants, Judgement
+from risk.domain.observation import Arrival, Claimed, Receipt
+from risk.engine import Engine, Onlooker
+from risk.judgement import Constants, Judgement, Versions
 from risk.observability.metrics import Metrics
 from risk.observability.readiness import PartState
 from risk.policy import Policy
@@ -67,6 +69,7 @@ LIBRARIES = ("lightgbm", "numba", "numpy")  # what may move a bit of a vector or
 SWEEP_EVERY_S = 2.0
 FOLLOW_EVERY_S = 1.0
 SHADOW_EVERY_S = 0.5
+DRIFT_EVERY_S = 60.0
 SHIPPED_BY = "weir"
 PART_ANSWERS_WITHIN_S = 1.0
 
@@ -189,7 +192,8 @@ async def build_runtime(
         judgement = new_judgement(rates)
         model_following = ModelFollowing(follower, challenger, judgement, metrics)
         shadow = Shadow(lambda: challenger.scorer, _keep(publisher, topics), metrics)
-        engine = Engine(memory, judgement, publisher, metrics, shadow)
+        drift = DriftWatch(_reference(settings), metrics)
+        engine = Engine(memory, judgement, publisher, metrics, _Onlookers(shadow, drift))
         store = VersionStore(settings.state / "versions")
         control = Control(settings.kafka, topics, store, publisher)
         serving = Serving(judgement, Schema.of(CATALOGUE), Tables(rates))
@@ -207,6 +211,7 @@ async def build_runtime(
         await model_following.turn()
         scheduler.every(FOLLOW_EVERY_S, "follow the model", model_following.turn)
         scheduler.every(SHADOW_EVERY_S, "score with the challenger", shadow.turn)
+        scheduler.every(DRIFT_EVERY_S, "measure drift", drift.turn)
         scheduler.every(TURN_PAUSE_S, "follow the control topic", following.turn)
         sweeper = Sweeper(memory, keys, publisher)
         scheduler.every(SWEEP_EVERY_S, "sweep", lambda: _sweep(sweeper, runtime))
@@ -239,14 +244,45 @@ async def _memory(
 
 def _followers(settings: Settings) -> tuple[Follower, Follower]:
     """What keeps the model that serves, and the one in the shadow."""
-    source = ModelSource(
+    source = _source(settings)
+    return Follower(source, settings.model_alias), Follower(source, CHALLENGER, optional=True)
+
+
+def _source(settings: Settings) -> ModelSource:
+    return ModelSource(
         settings.mlflow,
         model_name(settings.world),
         settings.state / "cache" / "models",
         Catalogue(FEATURE_NAMES, catalogue_digest()),
         ModelKeys(keys_folder(settings.state)),
     )
-    return Follower(source, settings.model_alias), Follower(source, CHALLENGER, optional=True)
+
+
+def _reference(settings: Settings) -> Callable[[str, str], Reference | None]:
+    """What a model that served here was trained on, in bins; None where it does not say."""
+    source = _source(settings)
+
+    def find(model: str, calibration: str) -> Reference | None:
+        bundle = source.cached(model, calibration)
+        try:
+            return None if bundle is None else stored(bundle)
+        except BadModel:
+            return None
+
+    return find
+
+
+class _Onlookers:
+    """Tells each of several onlookers of the engine."""
+
+    def __init__(self, *each: Onlooker) -> None:
+        self._each = each
+
+    def saw(
+        self, seen: Sequence[tuple[Arrival, Claimed, float | None]], versions: Versions
+    ) -> None:
+        for one in self._each:
+            one.saw(seen, versions)
 
 
 def _keep(

@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913  # every option is one
     from risk.cli.train_job import Options, train_dataset
     from risk.domain.errors import BadConfiguration
 
-    wanted = _wanted(
+    wanted = wanted_of(
         dataset, world, (begin, end, label_delay_days), (seed, days, accounts), archive=archive
     )
     options = Options(
@@ -96,7 +96,7 @@ def train(  # noqa: PLR0913  # every option is one
         found = train_handbook(protocol or "folds", options)
     else:
         found = train_dataset(wanted, options)
-    _write(report, found)
+    write_report(report, found)
     _table(found["comparison"])
     where = found["alias"] or "a draft"
     typer.echo(f"version {found['version']} is {where}; model {found['model_digest'][:12]}")
@@ -136,7 +136,7 @@ def evaluate(  # noqa: PLR0913  # every option is one
     from risk.policy import Policy
 
     at = Policy().review_at if threshold is None else threshold
-    wanted = _wanted(
+    wanted = wanted_of(
         dataset, world, (begin, end, label_delay_days), (seed, days, accounts), archive=archive
     )
     if protocol is not None:
@@ -147,7 +147,7 @@ def evaluate(  # noqa: PLR0913  # every option is one
         found = evaluate_handbook(protocol, seed, at)
     else:
         found = evaluate_dataset(wanted, model, at, seed)
-    _write(report, found)
+    write_report(report, found)
     typer.echo(f"{found['n']} payments, {found['frauds']} frauds, {found['immature_share']:.1%}"
                " too young for their labels")  # fmt: skip
     for name, value in found.items():
@@ -176,9 +176,9 @@ def scores(  # noqa: PLR0913  # every option is one
     """
     from risk.cli.train_job import write_scores
 
-    wanted = _wanted(dataset, world, (begin, end, 0.0), (seed, days, accounts), archive=archive)
+    wanted = wanted_of(dataset, world, (begin, end, 0.0), (seed, days, accounts), archive=archive)
     found = write_scores(wanted, model, out)
-    _write(report, found)
+    write_report(report, found)
     typer.echo(f"{out}: {found['rows']} scores of model {found['model_digest'][:12]}")
 
 
@@ -215,11 +215,11 @@ def thresholds(  # noqa: PLR0913  # every option is one
     """
     from risk.cli.train_job import find_thresholds
 
-    wanted = _wanted(
+    wanted = wanted_of(
         dataset, world, (begin, end, label_delay_days), (seed, days, accounts), archive=archive
     )
     found = find_thresholds(wanted, model, by, costs, seed)
-    _write(report, found)
+    write_report(report, found)
     for one in found["chosen"]:
         point = one["point"]
         typer.echo(
@@ -229,7 +229,7 @@ def thresholds(  # noqa: PLR0913  # every option is one
         )
 
 
-def _wanted(
+def wanted_of(
     dataset: str | None,
     world: str | None,
     span: tuple[str | None, str | None, float],
@@ -237,6 +237,7 @@ def _wanted(
     *,
     archive: bool,
 ) -> Any:
+    """The payments that the options name; raises BadConfiguration."""
     from risk.cli.train_data import Wanted
 
     wanted = Wanted(
@@ -258,7 +259,8 @@ def _table(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def _write(report: Path | None, found: dict[str, Any]) -> None:
+def write_report(report: Path | None, found: dict[str, Any]) -> None:
+    """Write ``found`` as JSON where a file was asked for."""
     import msgspec
 
     if report is not None:

@@ -46,6 +46,8 @@ GaugeName = Literal[
     "weir_parked",
     "weir_model_loaded",
     "weir_challenger_loaded",
+    "weir_drift_psi",
+    "weir_drift_score_psi",
     "weir_ready",
     "weir_build_info",
     "weir_parity_waiting",
@@ -187,6 +189,12 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_pending": _gauge("Claims that are not acknowledged yet."),
     "weir_model_loaded": _gauge("1 while a model serves, 0 while decisions are made without."),
     "weir_challenger_loaded": _gauge("1 while a challenger scores in the shadow."),
+    # Any short text: the only caller names features of the catalogue, which this layer lies below.
+    "weir_drift_psi": _gauge(
+        "How far a feature of the newest payments lies from training (PSI; over 0.2 is far).",
+        feature=(),
+    ),
+    "weir_drift_score_psi": _gauge("The same of the score."),
     "weir_ready": _gauge("1 while /readyz answers 200."),
     "weir_build_info": _gauge(
         "Always 1; the labels name the version and the process.",

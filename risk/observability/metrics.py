@@ -13,7 +13,7 @@ from risk.observability.catalogue import (
 )
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_LABEL_CHARS_MAX = 32
+_LABEL_CHARS_MAX = 64
 _Metric = Counter | Gauge | Histogram
 
 

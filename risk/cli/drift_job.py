@@ -1,0 +1,108 @@
+"""What `weir drift` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+    from risk.cli.train_data import Wanted
+    from risk.settings import Settings
+
+
+def drift_of(wanted: Wanted, alias: str, psi_max: float, *, alert: bool) -> dict[str, Any]:
+    """Measure the drift of a model's features, score and calibration; the report.
+
+    Raises BadModel where the model has no reference, BadConfiguration for a range without
+    payments.
+    """
+    import msgspec
+
+    from features.catalogue import FEATURE_NAMES
+    from models.drift_reference import calibration_drift, drift, stored
+    from risk.cli.train_data import DAY_MS, rows_wanted
+    from risk.cli.train_job import settings_of
+
+    settings = settings_of(wanted.world)
+    scorer, bundle = bundle_of(settings, alias, "drift")
+    reference = stored(bundle)
+    rows = rows_wanted(settings, wanted)
+    samples = rows.samples
+    scores = scorer.score(samples.matrix)
+    features, score = drift(reference, FEATURE_NAMES, samples.matrix, scores, psi_max)
+    mature = samples.time_ms + round(wanted.label_delay_days * DAY_MS) <= rows.until_ms
+    fraud = samples.fraud_at(rows.until_ms)
+    labelled = calibration_drift(reference, scores[mature], fraud[mature], psi_max)
+    drifted = [one.name for one in (*features, score) if one.drifted]
+    if labelled is not None and labelled.drifted:
+        drifted.append("calibration")
+    found: dict[str, Any] = {
+        "n": len(rows),
+        "reference_n": reference.n,
+        "mature": int(mature.sum()),
+        "model_digest": scorer.model_digest,
+        "psi_max": psi_max,
+        "drifted": drifted,
+        "features": msgspec.to_builtins(features),
+        "score": msgspec.to_builtins(score),
+        "calibration": msgspec.to_builtins(labelled),
+        "alerted": False,
+        "data": dict(rows.told),
+    }
+    if alert and drifted:
+        _alert(settings, found)
+        found["alerted"] = True
+    return found
+
+
+def bundle_of(settings: Settings, alias: str, command: str) -> tuple[Any, Bundle]:
+    """The checked model that ``alias`` names, and its files. Raises BadModel."""
+    from risk.cli.train_job import model_of
+    from risk.domain.errors import BadModel
+
+    scorer = model_of(settings, alias, command)
+    bundle = cached_bundle(settings, scorer.model_digest, scorer.calibration_digest)
+    if bundle is None:
+        raise BadModel("the model's files have left the cache meanwhile; run it again")
+    return scorer, bundle
+
+
+def cached_bundle(settings: Settings, model: str, calibration: str) -> Bundle | None:
+    """The bundle in this machine's cache that has these digests."""
+    from features.catalogue import FEATURE_NAMES, catalogue_digest
+    from models.names import model_name
+    from models.signature import ModelKeys, keys_folder
+    from models.source import Catalogue, ModelSource
+
+    source = ModelSource(
+        settings.mlflow,
+        model_name(settings.world),
+        settings.state / "cache" / "models",
+        Catalogue(FEATURE_NAMES, catalogue_digest()),
+        ModelKeys(keys_folder(settings.state)),
+    )
+    return source.cached(model, calibration)
+
+
+def _alert(settings: Settings, found: dict[str, Any]) -> None:
+    import asyncio
+
+    from risk.domain.clock import SystemClock
+    from risk.local.parts import resolve
+    from streams.drift_alerts import DriftAlert, tell
+
+    with resolve(settings, ("kafka",), command="drift") as ready:
+        asyncio.run(
+            tell(
+                ready.kafka,
+                settings.world,
+                DriftAlert(
+                    at_ms=SystemClock().now_ms(),
+                    model_digest=found["model_digest"],
+                    drifted=found["drifted"],
+                    psi={one["name"]: one["psi"] for one in found["features"] if one["drifted"]}
+                    | ({"score": found["score"]["psi"]} if found["score"]["drifted"] else {}),
+                    n=found["n"],
+                ),
+            )
+        )
