@@ -35,7 +35,7 @@ def require_covered(settings: Settings, names: Sequence[str], days: int) -> str 
     archive = not kafka
     if archive and not archive_folder(settings.state, settings.world).is_dir():
         return None
-    if kafka and not asyncio.run(_has_topics(kafka, settings.world)):
+    if kafka and not asyncio.run(has_topics(kafka, settings.world)):
         return None
     today_ms = SystemClock().now_ms() // _DAY_MS * _DAY_MS
     wanted = Wanted(TIME_MS_MIN, TIME_MS_MAX - 1)
@@ -47,7 +47,7 @@ def require_covered(settings: Settings, names: Sequence[str], days: int) -> str 
     return "archive" if archive else "topics"
 
 
-async def _has_topics(kafka: str, world: str) -> bool:
+async def has_topics(kafka: str, world: str) -> bool:
     """Whether any worker has ever made the topics of this world."""
     from risk.domain.errors import BadConfiguration
     from streams.admin import check_topics

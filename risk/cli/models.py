@@ -1,4 +1,4 @@
-"""`weir models`: train, list, show and promote risk models."""
+"""`weir models`: train, list and show risk models; their life is in ``models_life``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from risk.cli import models_life
 
 if TYPE_CHECKING:
     from models.registry import Registry, Version
@@ -22,11 +24,13 @@ _Version = Annotated[str, typer.Argument(help="A version's number.", show_defaul
 
 def register(app: typer.Typer) -> None:
     """Add the command group ``models``."""
-    group = typer.Typer(help="Risk models: list, show, train, promote.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Risk models and their life: draft, shadow, live, retired.", no_args_is_help=True
+    )
     group.command("list")(list_models)
     group.command("show")(show)
     group.command("train")(train)
-    group.command("promote")(promote)
+    models_life.register(group)
     app.add_typer(group, name="models")
 
 
@@ -41,10 +45,13 @@ def list_models(world: _World = None, report: _Report = None) -> None:
     with _registry(settings, "models list") as registry:
         versions = registry.versions()
     _write(report, {"name": registry.name, "versions": [_whole(known) for known in versions]})
-    table = Table("version", "alias", "registered", "AUC", "AP", "features", "model", box=None)
+    table = Table(
+        "version", "state", "alias", "registered", "AUC", "AP", "features", "model", box=None
+    )
     for known in versions:
         table.add_row(
             known.version,
+            known.state,
             ", ".join(known.aliases),
             rfc3339(known.created_at_ms),
             _number(known, "auc"),
@@ -56,17 +63,29 @@ def list_models(world: _World = None, report: _Report = None) -> None:
 
 
 def show(version: _Version, world: _World = None, report: _Report = None) -> None:
-    """Show one version whole. Report keys: name, version, run_id, created_at, aliases, bundle,
-    model, calibration, catalogue, metrics, parameters, card.
+    """Show one version whole.
+
+    Report keys: name, version, run_id, created_at, aliases, state (draft, shadow, live, retired),
+    signed, bundle, model, calibration, catalogue, metrics, parameters, card, changes (action,
+    alias, version, bundle, before, by, at_ms, reason, overridden).
     """
+    import msgspec
+
+    from risk.domain.times import rfc3339
+
     settings = _settings(world)
     with _registry(settings, "models show") as registry:
         found = registry.version(version)
         content = _whole(found) | {"card": registry.card(version)}
+        changes = [one for one in registry.changes() if version in (one.version, one.before)]
+        content["changes"] = [msgspec.to_builtins(one) for one in changes]
     _write(report, content)
-    for key in ("version", "run_id", "created_at", "aliases", "model", "calibration", "catalogue"):
+    keys = ("version", "state", "run_id", "created_at", "aliases", "signed", "model")
+    for key in (*keys, "calibration", "catalogue"):
         value = content[key]
         typer.echo(f"{key:<12} {', '.join(value) if isinstance(value, list) else value}")
+    for one in changes:
+        typer.echo(f"{rfc3339(one.at_ms)} {one.action} {one.alias} by {one.by}: {one.reason}")
     typer.echo(f"\n{content['card']}")
 
 
@@ -127,48 +146,6 @@ def train(
     )
 
 
-def promote(
-    version: _Version,
-    alias: Annotated[str, typer.Option("--alias", help="What names it from now on.")] = "champion",
-    backtest_days: Annotated[
-        int,
-        typer.Option(min=1, max=180, help="Its features must cover the decisions of these days."),
-    ] = 30,
-    world: _World = None,
-    report: _Report = None,
-) -> None:
-    """Point an alias at VERSION; the doors follow in seconds.
-
-    Refused where a feature of the model covers not all decisions of the back-test range: those
-    made by an older catalogue need `weir backfill FEATURE`.
-
-    Report keys: name, version, alias, before (the version that the alias named, or null),
-    covered_by (topics, archive, or null where there is no history to look at).
-    """
-    from features.catalogue import FEATURE_NAMES, catalogue_digest
-    from risk.cli.live_gate import require_covered
-
-    settings, covered_by = _settings(world), None
-    with _registry(settings, "models promote") as registry:
-        named = [known.version for known in registry.versions() if alias in known.aliases]
-        if registry.version(version).catalogue == catalogue_digest():
-            # The doors refuse a model of any other catalogue.
-            covered_by = require_covered(settings, FEATURE_NAMES, backtest_days)
-        registry.point(alias, version)
-    before = named[0] if named else None
-    _write(
-        report,
-        {
-            "name": registry.name,
-            "version": version,
-            "alias": alias,
-            "before": before,
-            "covered_by": covered_by,
-        },
-    )
-    typer.echo(f"{alias} of {registry.name}: version {before or 'none'} -> {version}")
-
-
 def _train_simulated(
     seed: int, label_delay_days: float, rates: ExchangeRates, say: Callable[[str, float], None]
 ) -> Trained:
@@ -220,10 +197,12 @@ def _registry(settings: Settings, command: str) -> Iterator[Registry]:
     """The registry of the settings' world, on the running MLflow or one of our own."""
     from models.names import model_name
     from models.registry import Registry
+    from models.signature import ModelKeys, keys_folder
     from risk.local.parts import resolve
 
     with resolve(settings, ("mlflow",), command=command) as resolved:
-        yield Registry(resolved.mlflow, model_name(resolved.world))
+        keys = ModelKeys(keys_folder(resolved.state))
+        yield Registry(resolved.mlflow, model_name(resolved.world), keys)
 
 
 def _whole(known: Version) -> dict[str, Any]:
@@ -235,6 +214,8 @@ def _whole(known: Version) -> dict[str, Any]:
         "run_id": known.run_id,
         "created_at": rfc3339(known.created_at_ms),
         "aliases": list(known.aliases),
+        "state": known.state,
+        "signed": bool(known.signature),
         "bundle": known.bundle,
         "model": known.model,
         "calibration": known.calibration,
