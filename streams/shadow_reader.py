@@ -9,13 +9,12 @@ import msgspec
 import structlog
 from aiokafka import TopicPartition
 
-from risk.domain.kinds import RECORD_KINDS
 from risk.domain.times import parse_rfc3339
+from risk.domain.truth import RANKS
 from streams.reader import new_consumer, read_range, unavailable_as_error
 from streams.topics import Topics
 
 _FETCH_BYTES: Final = 4 * 1024 * 1024
-_LABELS: Final = frozenset(RECORD_KINDS[15:20])
 _LOG = structlog.get_logger("weir.models")
 
 
@@ -47,7 +46,7 @@ async def labels_known(
     async for body in _values(kafka, topics, topics.ledger, from_ms):
         try:
             told = msgspec.json.decode(body, type=_Ledgered)
-            if told.record not in _LABELS:
+            if told.record not in RANKS:
                 continue
             label = msgspec.json.decode(told.event, type=_Label)
             known = (parse_rfc3339(label.known_at), label.label)
