@@ -55,6 +55,22 @@ class Samples:
             fraud[row] = bool(known) and known[-1]
         return fraud
 
+    def fraud_since(self, as_of_ms: int) -> NDArray[np.int64]:
+        """Since when each row was held to be fraud without a break until ``as_of_ms``.
+
+        Shape (n,), milliseconds; -1 where it is not.
+        """
+        since = np.full(len(self), -1, dtype=np.int64)
+        for row, words in self.labels.items():
+            for known_at_ms, is_fraud in words:
+                if known_at_ms > as_of_ms:
+                    break
+                if not is_fraud:
+                    since[row] = -1
+                elif since[row] < 0:
+                    since[row] = known_at_ms
+        return since
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

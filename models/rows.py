@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ BANDS: Final = (
 )
 _MOST: Final = "over 1,000"
 UNKNOWN: Final = "unknown"
+_SERVED: Final = ("served_score", "served_outcome")
+
+
+class Served(NamedTuple):
+    """What was answered, a column each: score (NaN without one), and outcome ("" unknown)."""
+
+    score: NDArray[np.float64]
+    outcome: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Rows:
 
     ``segments`` has a word per row under channel, country, amount, mcc and account. ``told`` says
     where the rows come from (the manifest's digest, range, certificate); ``until_ms`` is when
-    labels were looked at.
+    labels were looked at; ``served`` is None where nothing was.
     """
 
     samples: Samples
@@ -42,6 +50,7 @@ class Rows:
     segments: Mapping[str, Words]
     told: Mapping[str, Any]
     until_ms: int
+    served: Served | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -49,7 +58,7 @@ class Rows:
 
 def rows_of(of: Trainset) -> Rows:
     """The rows of a set on disk, in their order."""
-    table = of.table(["payment_id", "tenant", "account", "channel", "country", "mcc"])
+    table = of.table([*("payment_id", "tenant", "account", "channel", "country", "mcc"), *_SERVED])
     samples = of.samples()
     names = zip(table["tenant"].to_pylist(), table["account"].to_pylist(), strict=True)
     numbers: dict[tuple[str, str], int] = {}
@@ -76,7 +85,16 @@ def rows_of(of: Trainset) -> Rows:
             "certificate": manifest.certificate,
         },
         until_ms=of.labels_as_of_ms,
+        served=_served(table),
     )
+
+
+def _served(table: Any) -> Served | None:
+    outcomes = table["served_outcome"].to_pylist()
+    if not any(outcomes):
+        return None
+    score = table["served_score"].fill_null(float("nan")).to_numpy()
+    return Served(score, np.array([outcome or "" for outcome in outcomes], dtype=object))
 
 
 def amount_band(amount_base: NDArray[np.int64]) -> Words:
@@ -120,7 +138,8 @@ def part_of(rows: Rows, from_ms: int, to_ms: int) -> Rows:
         {place[row]: words for row, words in held.labels.items() if row in place},
     )
     segments = {name: words[kept] for name, words in rows.segments.items()}
+    served = rows.served and Served(rows.served.score[kept], rows.served.outcome[kept])
     return replace(
         rows, samples=samples, payment_id=rows.payment_id[kept], account=rows.account[kept],
-        segments=segments,
+        segments=segments, served=served,
     )  # fmt: skip

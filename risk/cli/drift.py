@@ -28,6 +28,7 @@ DRIFTED = 4
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("drift")(drift)
+    app.command("performance")(performance)
 
 
 def drift(  # noqa: PLR0913  # every option is one
@@ -83,6 +84,59 @@ def drift(  # noqa: PLR0913  # every option is one
         )
     if found["drifted"]:
         raise typer.Exit(DRIFTED)
+
+
+def performance(  # noqa: PLR0913  # every option is one
+    *,
+    dataset: Dataset = None,
+    world: World = None,
+    archive: ArchiveToo = False,
+    begin: Begin = None,
+    end: End = None,
+    label_delay_days: Delay = 10.0,
+    seed: Seed = 1,
+    days: Days = None,
+    accounts: Accounts = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Score with this alias, not as was served.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Stopped from here on; else as served, or review_at.")
+    ] = None,
+    report: Report = None,
+) -> None:
+    """Say how well payments were judged, by the labels that have come and for those that will.
+
+    `mature` looks only at payments that had the whole label delay. `corrected` looks at all that
+    are old enough: each known fraud counts for those of its age that are not reported yet. How
+    many are is learned from the delays of past labels. A payment that was served counts as it was
+    answered then; with --model or of a data set it is scored again.
+
+    Report keys: n, frauds_known, immature_share, too_young_share, curve (age in days, share of
+    frauds reported by then), longest_delay_days, mature (null without frauds) and corrected (n,
+    figures: value, low, high (95 %, bootstrap over accounts) of average_precision, precision,
+    recall, fraud_money_caught, good_stopped_per_fraud, frauds, fraud_minor, fraud_caught_minor,
+    good_stopped_minor), served (whether as answered), blocked, blocked_labelled, threshold
+    (null as served), model_digest (null as served), data.
+
+    Exit codes: 0 ok, 1 a part did not answer, 2 bad input or too few frauds are known.
+    """
+    from risk.cli.drift_job import performance_of
+
+    wanted = wanted_of(
+        dataset, world, (begin, end, label_delay_days), (seed, days, accounts), archive=archive
+    )
+    found = performance_of(wanted, model, threshold, seed)
+    write_report(report, found)
+    typer.echo(
+        f"{found['n']} payments, {found['frauds_known']} known frauds;"
+        f" {found['immature_share']:.1%} younger than the label delay"
+    )
+    for kind in ("mature", "corrected"):
+        of = found[kind]
+        typer.echo(f"{kind}: " + ("no frauds yet" if of is None else f"{of['n']} payments"))
+        for name, one in (of or {"figures": {}})["figures"].items():
+            typer.echo(f"  {name:<24} {one['value']:.4f}  ({one['low']:.4f} to {one['high']:.4f})")
 
 
 def _line(one: dict[str, Any]) -> str:

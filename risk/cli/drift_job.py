@@ -1,4 +1,4 @@
-"""What `weir drift` does."""
+"""What `weir drift` and `weir performance` do."""
 
 from __future__ import annotations
 
@@ -53,6 +53,48 @@ def drift_of(wanted: Wanted, alias: str, psi_max: float, *, alert: bool) -> dict
         _alert(settings, found)
         found["alerted"] = True
     return found
+
+
+def performance_of(
+    wanted: Wanted, alias: str | None, threshold: float | None, seed: int
+) -> dict[str, Any]:
+    """Measure how payments were judged; the report. Raises BadConfiguration without frauds."""
+    import msgspec
+    import numpy as np
+
+    from models.performance import Judged, performance
+    from risk.cli.train_data import DAY_MS, rows_wanted
+    from risk.cli.train_job import model_of, settings_of
+    from risk.policy import Policy
+
+    settings = settings_of(wanted.world)
+    rows = rows_wanted(settings, wanted)
+    samples, served, named = rows.samples, rows.served, None
+    if served is None or alias is not None:
+        scorer = model_of(settings, alias or "champion", "performance")
+        scores, named, served = scorer.score(samples.matrix), scorer.model_digest, None
+    else:
+        scores = served.score
+    if served is not None and threshold is None:
+        stopped = np.isin(served.outcome, ["review", "block"])
+    else:
+        threshold = Policy().review_at if threshold is None else threshold
+        stopped = np.nan_to_num(scores, nan=-1.0) >= threshold
+    since = samples.fraud_since(rows.until_ms)
+    age = np.maximum(rows.until_ms - samples.time_ms, 0)
+    delay = np.where(since < 0, -1, np.clip(since - samples.time_ms, 0, age))
+    judged = Judged(scores, stopped, samples.amount_base, rows.account, age, delay)
+    found = performance(judged, round(wanted.label_delay_days * DAY_MS), seed)
+    blocked = np.zeros(len(rows), np.bool_) if served is None else served.outcome == "block"
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return told | {
+        "served": served is not None,
+        "blocked": int(blocked.sum()),
+        "blocked_labelled": sum(1 for row in np.flatnonzero(blocked) if row in samples.labels),
+        "threshold": threshold,
+        "model_digest": named,
+        "data": dict(rows.told),
+    }
 
 
 def bundle_of(settings: Settings, alias: str, command: str) -> tuple[Any, Bundle]:

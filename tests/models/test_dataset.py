@@ -168,3 +168,14 @@ def test_parts_without_fraud_are_refused() -> None:
 def test_an_empty_history_is_refused() -> None:
     with pytest.raises(BadConfiguration, match="no payments"):
         split_by_time(observe([], RATES), START_MS, DAY_MS)
+
+
+def test_fraud_counts_from_when_it_stands_without_a_break() -> None:
+    words = {
+        0: ((10, True), (20, True)),
+        1: ((10, True), (20, False)),
+        2: ((10, True), (20, False), (30, True)),
+        3: ((40, True),),
+    }
+    samples = Samples(np.zeros((5, 1)), np.zeros(5, np.int64), np.zeros(5, np.int64), words)
+    assert samples.fraud_since(30).tolist() == [10, -1, 30, -1, -1]
