@@ -7,7 +7,7 @@ share the log of their merchant; a terminal that is to have a record of its own 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from features.spec import INSIDE, OUTSIDE, WINDOW_WORDS, FeatureSpec
 from features.steps import (
@@ -21,6 +21,14 @@ from features.steps import (
     seconds,
 )
 from risk.domain.kinds import FRAUD_LABELS
+
+# What is known to be bad is mended: a terminal is repaired, a card replaced, an account locked.
+# More labels may then mean that it is over, so a model is free to learn how long it lasts.
+_MENDED: Final = ("account", "card", "merchant")
+
+
+def _monotone(entity: str) -> Literal[0, 1]:
+    return 0 if entity in _MENDED else 1
 
 
 def fraud(entity: str, window: str) -> FeatureSpec:
@@ -46,7 +54,7 @@ def fraud(entity: str, window: str) -> FeatureSpec:
             " analyst_fraud; 1m ago analyst_legit; now -> 2"
         ),
         owner="disputes",
-        monotone=1,
+        monotone=_monotone(entity),
     )
 
 
@@ -70,7 +78,7 @@ def fraud_share(entity: str, window: str) -> FeatureSpec:
         step=divide(count(Past(entity, window, FRAUD_LABELS)), count(past)),
         example=(f"{INSIDE[window]} ago payment; 2m ago payment; 1m ago fraud_report; now -> 0.5"),
         owner="disputes",
-        monotone=1,
+        monotone=_monotone(entity),
     )
 
 
