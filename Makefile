@@ -84,6 +84,7 @@ bench: setup ## Measure against baselines, in half an hour; reports in var/repor
 	@$(BIN)/weir bench stream --workers 2 --report $(REPORTS)/stream.json $(ARGS)
 	@$(BIN)/weir bench http --report $(REPORTS)/http.json $(ARGS)
 	@$(BIN)/weir bench memory --report $(REPORTS)/memory.json $(ARGS)
+	@$(BIN)/weir bench model --report $(REPORTS)/model.json
 	@$(BIN)/weir bench rules --report $(REPORTS)/rules.json $(ARGS)
 
 soak: setup ## A million payments through one worker, then the long tests; SOAK="--report soak.json"

@@ -24,6 +24,7 @@ from risk.domain.errors import BadModel
 _FLOAT64: Final = 1
 _RAW: Final = 1
 _LEAF: Final = 2
+_CONTRIBUTIONS: Final = 3
 _ROW_MAJOR: Final = 1
 _ALL_TREES: Final = -1
 # One thread: the doors run one process per core, and a team of threads costs more than a row.
@@ -129,6 +130,22 @@ class NativeModel:
     def leaves(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
         """The leaf that each row reaches in each tree, shape (n, trees)."""
         return self._predict(matrix, _LEAF, self.trees).astype(np.int32)
+
+    def shap(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each feature adds to the raw score, shape (n, features + 1); last the base."""
+        return self._predict(matrix, _CONTRIBUTIONS, self.features + 1)
+
+    def thresholds(self, feature: int) -> list[float]:
+        """The values at which trees split on a feature, ascending."""
+        found: set[float] = set()
+        waiting = [info["tree_structure"] for info in self.dump()["tree_info"]]
+        while waiting:
+            node = waiting.pop()
+            if "split_feature" in node:
+                waiting += [node["left_child"], node["right_child"]]
+                if node["split_feature"] == feature:
+                    found.add(float(node["threshold"]))
+        return sorted(found)
 
     def dump(self) -> dict[str, Any]:
         """LightGBM's JSON description of the trees."""

@@ -44,6 +44,21 @@ class Scorer:
             return np.array([self._calibration.of_one(self._model.raw_row(rows))])
         return self._calibration.of(self._model.raw(rows))
 
+    def raw(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds before calibration, shape (n,)."""
+        return self._model.raw(self._rows(matrix))
+
+    def shap(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Exact TreeSHAP values (Lundberg 2018), log-odds, shape (n, F + 1).
+
+        The last column is what the model expects; a row adds up to its ``raw`` score.
+        """
+        return self._model.shap(self._rows(matrix))
+
+    def thresholds(self, feature: str) -> list[float]:
+        """Where the trees split on ``feature``, ascending; empty where they never do."""
+        return self._model.thresholds(self.names.index(feature))
+
     def reasons(self, matrix: NDArray[np.float64], count: int = 3) -> list[list[Contribution]]:
         """For each row the features that raised its score most, strongest first."""
         rows = self._rows(matrix)

@@ -15,8 +15,10 @@ BENCHMARKS: Final = {
     "http": "POST /v1/decisions, against an endpoint that only validates and answers.",
     "memory": "Time and bytes for each entity, against sorted sets and tiles.",
     "rules": "Thirty and a thousand rules on varied payments, against CEL and rule-engine.",
+    "model": "One row, many rows and reasons, against LightGBM's own Python call.",
     "train": "Training a million rows with fixed settings: time and memory.",
     "rebuild": "Vectors made again from history, on one core.",
+    "simulator": "Events a second of the simulated world, on one core.",
     "certificate": "Rough traffic and kills, then every proof that Weir has of itself.",
     "soak": "A million payments through one worker: memory, files, bytes in Redis.",
 }
