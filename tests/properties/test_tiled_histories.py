@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE, FEATURE_NAMES
@@ -177,7 +177,12 @@ def compare(seen: Claimed, wanted: dict[str, Answer], by_tiles: Counter[str]) ->
             by_tiles[name] += 1
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking these would take minutes
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(300, 1100),
