@@ -36,14 +36,29 @@ class Options:
 
 def train_dataset(wanted: Wanted, options: Options) -> dict[str, Any]:
     """Train on a data set and register the model; the report."""
-    from models.learning import Request, learn
-    from risk.cli.train_data import DAY_MS, rows_wanted
+    from risk.cli.train_data import rows_wanted
     from risk.domain.clock import SystemClock
-    from risk.policy import Policy
 
     settings, clock = settings_of(wanted.world), SystemClock()
     began_s = clock.monotonic_s()
-    rows = rows_wanted(settings, wanted)
+    return train_rows(settings, rows_wanted(settings, wanted), wanted, options, began_s)
+
+
+def train_rows(
+    settings: Settings,
+    rows: Rows,
+    wanted: Wanted,
+    options: Options,
+    began_s: float | None = None,
+) -> dict[str, Any]:
+    """Train on ``rows`` and register the model; the report. ``began_s``: when the work began."""
+    from models.learning import Request, learn
+    from risk.cli.train_data import DAY_MS
+    from risk.domain.clock import SystemClock
+    from risk.policy import Policy
+
+    clock = SystemClock()
+    began_s = clock.monotonic_s() if began_s is None else began_s
     tuned: list[Chosen] = []
     with registry_of(settings, "train") as registry, progress() as say:
         registry.versions()  # a registry that is down is better found before the work

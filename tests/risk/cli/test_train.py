@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from features.catalogue import FEATURE_NAMES
 from features.local_memory import LocalMemory
 from features.local_truth import LocalPublisher, LocalTruth
 from features.vectors import vectors
@@ -19,6 +20,7 @@ from models.measures import NAMES
 from models.names import model_name
 from models.registry import Registry
 from risk.bootstrap import new_judgement
+from risk.cli import drift, retrain
 from risk.cli.train import register
 from risk.cli.train_job import model_of
 from risk.domain.base_amount import amount_in_base
@@ -53,7 +55,8 @@ class Console:
     def run(self, *words: str) -> Any:
         """The report; errors of ours are raised, as the command line's door gets them."""
         app = typer.Typer()
-        register(app)
+        for each in (register, drift.register, retrain.register):
+            each(app)
         report = self.home / "report.json"
         result = CliRunner().invoke(app, [*words, "--report", str(report)], env=self.environment)
         if result.exception is not None:
@@ -204,3 +207,49 @@ def test_a_registry_that_is_down_is_said_before_the_work(console: Console) -> No
     away = Console("http://127.0.0.1:9", console.home, console.world)
     with pytest.raises(Unavailable, match="mlflow"):
         away.run("train", *PAST, *DELAY, "--no-tune")
+
+
+def test_drift_is_measured_against_what_the_model_learned(
+    console: Console, trained: dict[str, Any]
+) -> None:
+    found = console.run("drift", *PAST, *DELAY, "--psi-max", "1000")
+    assert found["model_digest"] == trained["model_digest"]
+    assert {one["name"] for one in found["features"]} == set(FEATURE_NAMES)
+    assert found["drifted"] == []
+    assert found["score"]["psi"] < 0.5
+    assert 0 < found["mature"] < found["n"]
+    assert found["calibration"]["frauds"] > 0
+    with pytest.raises(SystemExit, match="4"):
+        console.run("drift", *PAST, *DELAY, "--psi-max", "0")
+    with pytest.raises(BadConfiguration, match="--world"):
+        console.run("drift", *PAST, "--alert")
+
+
+@pytest.mark.usefixtures("trained")
+def test_performance_corrects_for_labels_to_come(console: Console) -> None:
+    found = console.run("performance", *PAST, *DELAY)
+    assert not found["served"]
+    assert found["frauds_known"] >= found["mature"]["figures"]["frauds"]["value"] > 0
+    assert found["corrected"]["figures"]["frauds"]["value"] > 0
+    assert 0.0 < found["immature_share"] < 1.0
+    recall = found["corrected"]["figures"]["recall"]
+    assert recall["low"] <= recall["value"] <= recall["high"]
+    with pytest.raises(BadConfiguration, match="no payments in this range"):
+        console.run("performance", *PAST, "--from", "2001-01-01T00:00:00Z", "--to",
+                    "2001-02-01T00:00:00Z")  # fmt: skip
+
+
+def test_a_retraining_ends_in_the_shadow(
+    console: Console, trained: dict[str, Any], mlflow_url: str
+) -> None:
+    registry = Registry(mlflow_url, model_name(console.world))
+    live = [one.version for one in registry.versions() if "champion" in one.aliases]
+    found = console.run("retrain", *PAST, *DELAY, "--no-tune", "--seed", "2")
+    assert found["alias"] == "challenger"
+    assert found["champion"]["model_digest"] == trained["model_digest"]
+    assert found["challenger"]["model_digest"] == found["model_digest"]
+    assert "challenger" in registry.version(found["version"]).aliases
+    assert [one.version for one in registry.versions() if "champion" in one.aliases] == live
+    with pytest.raises(BadConfiguration):
+        console.run("retrain", *PAST, "--label-delay-days", "100", "--no-tune")
+    assert "challenger" in registry.version(found["version"]).aliases
