@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features import kernel
 from features.logs import Log, fold_at, unpack_log
 from features.records import AMOUNT_UNKNOWN, HOLE_RECORD, Facts, facts, pack, records, unpack
+from features.rollup_kernel import CELL_WORDS, LIMITS, fold_tails, words_of_cells
 from features.rollups import CELL_BYTES, Rollup, unpack_rollup
 from risk.domain.kinds import RECORD_KIND_CODE, record_kind
 from risk.domain.limits import HOUR_TILES_MS, LOG_SLACK, TAIL_CAP, TILES_KEPT_MS
@@ -135,6 +139,29 @@ def test_a_merchant_that_sees_everything_stays_bounded() -> None:
     tiles = len({int(key) >> 5 for key in rollup.cells[:, 0]})
     assert tiles <= 3 * 24 + 30
     assert len(rollup.pack()) <= 16 + tiles * len(kinds) * CELL_BYTES
+
+
+@pytest.mark.parametrize("run", [fold_tails, fold_tails.py_func], ids=["compiled", "python"])
+def test_rows_that_go_on_from_others_are_what_they_are_alone(run: Callable[..., Any]) -> None:
+    of = some(3, 400, 400_000)
+    words = kernel.words_of(packed(of))
+    rollup = Rollup()
+    rollup.fold(0, packed(of[:100]), 100)
+    cells = words_of_cells(rollup.pack()[-len(rollup.cells) * CELL_BYTES :])
+    held, newest_ms = len(cells), rollup.newest_ms
+    rows = [
+        (0, held, newest_ms, 100, 150),
+        (0, held, newest_ms, 100, 150),  # the same again
+        (0, held, newest_ms, 100, 390),
+        (0, held, newest_ms, 100, 200),  # ends earlier: it cannot go on
+        (held, held, 0, 100, 200),
+    ]
+    out = np.empty((5 * (held + 400), CELL_WORDS), np.uint32)
+    told = run(words, cells, np.array(rows, np.int64), LIMITS, out)
+    for (begin, end, newest), row in zip(told.tolist(), rows, strict=True):
+        whole = of[: row[4]] if row[0] < row[1] else of[row[3] : row[4]]
+        assert [tuple(one) for one in out[begin:end].tolist()] == obvious(whole)
+        assert newest == max(one.time_ms for one in whole if one is not None)
 
 
 def test_only_whole_records_are_folded() -> None:
