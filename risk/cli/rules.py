@@ -21,8 +21,9 @@ def register(app: typer.Typer) -> None:
     """Add the command group ``rules``."""
     from risk.cli.rules_evidence import evidence
     from risk.cli.rules_explain import explain
+    from risk.cli.rules_life import register as register_life
 
-    help_text = "Rule books: check, test, format, explain, list, show; the language."
+    help_text = "Rule books: check and explain them, publish them with four eyes, roll back."
     group = typer.Typer(help=help_text, no_args_is_help=True)
     group.command("check")(check)
     group.command("test")(run_examples)
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("editor-data")(editor_data)
     group.command("list")(list_rules)
     group.command("show")(show)
+    register_life(group)
     app.add_typer(group, name="rules")
 
 

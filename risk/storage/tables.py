@@ -29,3 +29,34 @@ API_KEYS: Final = Table(
     Column("revoked_at_ms", BigInteger),
     Column("last_used_at_ms", BigInteger),
 )
+
+# ``subject`` is the digest that is signed: of book, evidence and range of data.
+BOOK_PROPOSALS: Final = Table(
+    "book_proposals",
+    METADATA,
+    Column("world", String(64), primary_key=True),
+    Column("subject", String(64), primary_key=True),
+    Column("book", String(64), nullable=False),
+    Column("evidence", String(64), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("proposed_at_ms", BigInteger, nullable=False),
+    Column("approver", String(128), nullable=False),
+    Column("approved_at_ms", BigInteger, nullable=False),
+    Column("signature", String(64), nullable=False),
+)
+
+# Rows are only ever added.
+BOOK_NOTES: Final = Table(
+    "book_notes",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("world", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("book", String(64), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("reason", String(1000), nullable=False),
+)

@@ -1,0 +1,190 @@
+"""Who may do what to the live book: pure rules over books, proposals and approvals."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+import msgspec
+
+from risk.books.difference import acting
+from risk.domain.errors import BadBook, BadVersion
+from risk.rules.book import Book, Rule, State
+
+NAME_CHARS_MAX: Final = 128
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approver signs: this book, on this evidence, over this range of data (ms)."""
+
+    book: str
+    evidence: str
+    from_ms: int
+    to_ms: int
+
+    def digest(self) -> str:
+        """SHA-256 of all four, in hex."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A subject and its author; with ``approver`` and ``signature`` once it is approved."""
+
+    subject: Subject
+    author: str
+    proposed_at_ms: int
+    approver: str = ""
+    approved_at_ms: int = 0
+    signature: str = ""
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the record: who did what to which book, when and why."""
+
+    action: str
+    book: str
+    subject: str
+    actor: str
+    at_ms: int
+    reason: str
+
+
+def checked_name(name: str) -> str:
+    """``name`` without space around it; raises BadVersion where nobody is named."""
+    name = name.strip()
+    if not 0 < len(name) <= NAME_CHARS_MAX or not name.isprintable():
+        raise BadVersion(f"--as: who does it? 1 to {NAME_CHARS_MAX} printable characters")
+    return name
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are of one person: case and space around them do not count."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def check_evidence(report: bytes, book: str) -> str:
+    """The SHA-256 of an evidence report in hex.
+
+    Raises BadVersion where it is no JSON object, or says that it is about another book.
+    """
+    try:
+        told = msgspec.json.decode(report)
+    except msgspec.DecodeError as error:
+        raise BadVersion(f"the evidence report is no JSON: {error}") from None
+    if not isinstance(told, dict):
+        raise BadVersion("the evidence report is no JSON object")
+    about = told.get("digest", told.get("book_digest", book))
+    if about != book:
+        raise BadVersion(
+            f"the evidence report is about book {str(about)[:12]}, not {book[:12]};"
+            " make it again for this book"
+        )
+    return hashlib.sha256(report).hexdigest()
+
+
+def signature_of(secret: bytes, subject: str, author: str, approver: str) -> str:
+    """HMAC-SHA256 in hex: a row of the store that was changed by hand does not bear it."""
+    body = "\x00".join(("weir book approval", subject, author, approver)).encode()
+    return hmac.new(secret, body, hashlib.sha256).hexdigest()
+
+
+def approved(proposal: Proposal, approver: str, at_ms: int, secret: bytes) -> Proposal:
+    """``proposal``, approved; raises BadVersion for its author, or where it is approved."""
+    if same_person(proposal.author, approver):
+        raise BadVersion(f"{approver} is the author; somebody else must approve it (four eyes)")
+    if proposal.approver:
+        raise BadVersion(f"{proposal.approver} has approved it already")
+    signature = signature_of(secret, proposal.subject.digest(), proposal.author, approver)
+    return msgspec.structs.replace(
+        proposal, approver=approver, approved_at_ms=at_ms, signature=signature
+    )
+
+
+def check_publishable(proposal: Proposal | None, subject: Subject, by: str, secret: bytes) -> None:
+    """Raises BadVersion unless exactly ``subject`` was approved, and ``by`` is not its author."""
+    if proposal is None or proposal.subject != subject:
+        raise BadVersion(
+            f"nobody proposed book {subject.book[:12]} with evidence {subject.evidence[:12]}"
+            " and this range of data; what was approved differs, or nothing was:"
+            " `weir rules propose`, then another person's `weir rules approve`"
+        )
+    if not proposal.approver:
+        raise BadVersion("it is not approved yet; another person runs `weir rules approve`")
+    if same_person(proposal.author, by):
+        raise BadVersion(f"{by} is the author; somebody else must publish it (four eyes)")
+    wanted = signature_of(secret, subject.digest(), proposal.author, proposal.approver)
+    if same_person(proposal.author, proposal.approver) or not hmac.compare_digest(
+        wanted, proposal.signature
+    ):
+        raise BadVersion("the approval does not bear its signature; approve it again")
+
+
+def check_successor(live: Book, new: Book) -> None:
+    """Raises BadBook where a rule that was retired comes back: its id keeps its history."""
+    gone = {rule.id for rule in live.rules if rule.state == "retired"}
+    problems = [
+        f"rule {rule.id} was retired; give what replaces it an id of its own"
+        for rule in new.rules
+        if rule.id in gone and rule.state != "retired"
+    ]
+    if problems:
+        raise BadBook(problems)
+
+
+def with_shadow(live: Book, draft: Book) -> Book:
+    """``live`` with the rules of ``draft`` that do not act yet, in the shadow.
+
+    What acts stays as it is, so nobody has to approve it. Raises BadBook where ``draft``
+    changes a rule that acts, or adds none.
+    """
+    held = {rule.id: rule for rule in live.rules}
+    problems, fresh = [], []
+    for rule in draft.rules:
+        before = held.get(rule.id)
+        if before is not None and before.state == "live":
+            if msgspec.structs.replace(rule, state="live") != before:
+                problems.append(
+                    f"rule {rule.id} is live and changed; give the candidate an id of its own,"
+                    " or publish the book"
+                )
+        elif rule.state != "retired":
+            fresh.append(msgspec.structs.replace(rule, state="shadow"))
+    if problems:
+        raise BadBook(problems)
+    if not fresh:
+        raise BadBook(["no rule of the book is new; nothing would come into the shadow"])
+    check_successor(live, msgspec.structs.replace(draft, rules=tuple(fresh)))
+    new = {rule.id: rule for rule in fresh}
+    rules = [new.pop(rule.id, rule) for rule in live.rules]
+    made = msgspec.structs.replace(live, rules=(*rules, *new.values()))
+    assert acting(made) == acting(live)
+    return made
+
+
+def with_paused(live: Book, rule_id: str) -> Book:
+    """``live`` with a live rule in the shadow; raises BadBook where it is not live."""
+    return _moved(live, rule_id, ("live",), "shadow", "only a live rule can be paused")
+
+
+def with_retired(live: Book, rule_id: str) -> Book:
+    """``live`` with a rule that does not act retired, for ever; raises BadBook else."""
+    why = "pause a live rule first; a retired one stays retired"
+    return _moved(live, rule_id, ("draft", "shadow"), "retired", why)
+
+
+def _moved(live: Book, rule_id: str, begin: tuple[State, ...], end: State, why: str) -> Book:
+    rule = _found(live, rule_id)
+    if rule.state not in begin:
+        raise BadBook([f"rule {rule_id} is {rule.state}: {why}"])
+    moved = msgspec.structs.replace(rule, state=end)
+    rules = tuple(moved if one.id == rule_id else one for one in live.rules)
+    return msgspec.structs.replace(live, rules=rules)
+
+
+def _found(live: Book, rule_id: str) -> Rule:
+    try:
+        return live.rule(rule_id)
+    except KeyError:
+        ids = ", ".join(rule.id for rule in live.rules)
+        raise BadBook([f"no rule {rule_id} in the live book; it has {ids}"]) from None

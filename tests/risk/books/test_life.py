@@ -1,0 +1,143 @@
+"""Who may do what to the live book, and how changes are told."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from risk.books.difference import acting, differences
+from risk.books.life import (
+    Proposal,
+    Subject,
+    approved,
+    check_evidence,
+    check_publishable,
+    check_successor,
+    checked_name,
+    with_paused,
+    with_retired,
+    with_shadow,
+)
+from risk.domain.errors import BadBook, BadVersion
+from risk.rules.book import Book, Rule, State
+
+SECRET = b"s" * 32
+SUBJECT = Subject(book="a" * 64, evidence="b" * 64, from_ms=1, to_ms=2)
+PROPOSAL = Proposal(subject=SUBJECT, author="Ana", proposed_at_ms=5)
+
+
+def rule(rule_id: str, state: State = "live", when: str = "amount > 5") -> Rule:
+    return Rule(
+        id=rule_id, name="n", when=when, action="block", reason="R_CODE", sentence="It says why.",
+        customer="c", owner="o", state=state,
+    )  # fmt: skip
+
+
+def book(*rules: Rule) -> Book:
+    return Book(name="b", rules=rules)
+
+
+def test_every_kind_of_change_is_told_in_words() -> None:
+    held = rule("one_rule")
+    changed = msgspec.structs.replace(
+        held, state="shadow", action="review", when="amount > 6", rollout_percent=10.0,
+        expires_at="2030-01-01T00:00:00Z", owner="new",
+    )  # fmt: skip
+    old = book(held, rule("gone_rule"), rule("two_rule"))
+    new = Book(name="c", rules=(rule("two_rule"), changed, rule("new_rule", "shadow")))
+    told = "\n".join(differences(old, new))
+    for part in (
+        "the book is called 'c'", "live becomes shadow; it acts no more",
+        "it asks for review where it asked for block", "it hits when amount > 6; before when",
+        "10 % of accounts, fewer than the 100 %", "it ends 2030-01-01T00:00:00Z, not never",
+        "its owner is 'new'", "rule gone_rule is gone; it was live, block",
+        "rule new_rule is new: shadow, block", "in another order",
+    ):  # fmt: skip
+        assert part in told
+    assert differences(old, old) == []
+    assert "it acts from now on" in "\n".join(differences(book(changed), book(held)))
+
+
+def test_the_author_neither_approves_nor_publishes() -> None:
+    with pytest.raises(BadVersion, match="four eyes"):
+        approved(PROPOSAL, " ana ", 6, SECRET)
+    signed = approved(PROPOSAL, "Ben", 6, SECRET)
+    check_publishable(signed, SUBJECT, "Ben", SECRET)
+    with pytest.raises(BadVersion, match="four eyes"):
+        check_publishable(signed, SUBJECT, "ANA", SECRET)
+    with pytest.raises(BadVersion, match="Ben has approved it already"):
+        approved(signed, "Cem", 7, SECRET)
+
+
+@pytest.mark.parametrize("field", ["book", "evidence", "from_ms", "to_ms"])
+def test_nothing_but_what_was_signed_is_published(field: str) -> None:
+    signed = approved(PROPOSAL, "Ben", 6, SECRET)
+    value = 9 if field.endswith("_ms") else "c" * 64
+    other = msgspec.structs.replace(SUBJECT, **{field: value})
+    assert other.digest() != SUBJECT.digest()
+    with pytest.raises(BadVersion, match="nobody proposed"):
+        check_publishable(signed, other, "Ben", SECRET)
+    # Neither a row changed by hand, nor another secret.
+    forged = msgspec.structs.replace(signed, subject=other)
+    with pytest.raises(BadVersion, match="signature"):
+        check_publishable(forged, other, "Ben", SECRET)
+
+
+def test_an_approval_that_is_missing_or_forged_publishes_nothing() -> None:
+    signed = approved(PROPOSAL, "Ben", 6, SECRET)
+    with pytest.raises(BadVersion, match="nobody proposed"):
+        check_publishable(None, SUBJECT, "Ben", SECRET)
+    with pytest.raises(BadVersion, match="not approved yet"):
+        check_publishable(PROPOSAL, SUBJECT, "Ben", SECRET)
+    for forged in ({"author": "Eve"}, {"approver": "Eve"}, {"signature": "0" * 64}):
+        with pytest.raises(BadVersion, match="signature"):
+            check_publishable(msgspec.structs.replace(signed, **forged), SUBJECT, "Z", SECRET)
+    with pytest.raises(BadVersion, match="signature"):
+        check_publishable(signed, SUBJECT, "Ben", b"t" * 32)
+
+
+def test_evidence_is_of_the_book() -> None:
+    good = json.dumps({"digest": "a" * 64, "hits": 3}).encode()
+    assert check_evidence(good, "a" * 64) != check_evidence(b'{"hits":3}', "a" * 64)
+    for bad, why in ((good, "about book"), (b"[]", "no JSON object"), (b"{", "no JSON")):
+        with pytest.raises(BadVersion, match=why):
+            check_evidence(bad, "d" * 64)
+    for nobody in ("", "  ", "a\nb", "x" * 129):
+        with pytest.raises(BadVersion, match="--as"):
+            checked_name(nobody)
+    assert checked_name(" Ana ") == "Ana"
+
+
+def test_a_shadow_changes_nothing_that_acts() -> None:
+    live = book(rule("one_rule"), rule("two_rule", "shadow"))
+    draft = book(rule("one_rule"), rule("two_rule", "live", "amount > 7"), rule("new_rule"))
+    made = with_shadow(live, draft)
+    assert acting(made) == acting(live)
+    assert [(one.id, one.state) for one in made.rules] == [
+        ("one_rule", "live"), ("two_rule", "shadow"), ("new_rule", "shadow"),
+    ]  # fmt: skip
+    assert made.rule("two_rule").when == "amount > 7"
+    with pytest.raises(BadBook, match="one_rule is live and changed"):
+        with_shadow(live, book(rule("one_rule", "shadow", "amount > 8")))
+    with pytest.raises(BadBook, match="nothing would come"):
+        with_shadow(live, book(rule("one_rule")))
+
+
+def test_pause_then_retire_and_never_back() -> None:
+    live = book(rule("one_rule"), rule("two_rule"))
+    with pytest.raises(BadBook, match="pause a live rule first"):
+        with_retired(live, "one_rule")
+    paused = with_paused(live, "one_rule")
+    with pytest.raises(BadBook, match="only a live rule"):
+        with_paused(paused, "one_rule")
+    retired = with_retired(paused, "one_rule")
+    assert [one.state for one in retired.rules] == ["retired", "live"]
+    check_successor(retired, retired)
+    with pytest.raises(BadBook, match="one_rule was retired"):
+        check_successor(retired, live)
+    with pytest.raises(BadBook, match="was retired"):
+        with_shadow(retired, live)
+    with pytest.raises(BadBook, match="no rule absent in the live book; it has one_rule"):
+        with_paused(live, "absent")
