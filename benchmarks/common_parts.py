@@ -15,6 +15,7 @@ from features.catalogue import FEATURE_NAMES, catalogue_digest
 from models.bootstrap_model import Recipe, train_from_simulator
 from models.bundle import Bundle, read_bundle
 from models.names import CHAMPION, model_name
+from models.signature import ModelKeys, keys_folder
 from models.source import Catalogue, ModelRef, ModelSource
 from risk.local.kafka import KafkaServer
 from risk.local.parts import jar_cache
@@ -45,7 +46,14 @@ class Parts:
         bundle.write(cache / "bundles" / bundle.digest)
         catalogue = Catalogue(FEATURE_NAMES, catalogue_digest())
         source = ModelSource("", model_name(world), cache, catalogue)
-        ref = ModelRef(name=model_name(world), version="1", run_id="", bundle=bundle.digest)
+        signature = ModelKeys(keys_folder(self.settings.state)).sign(bundle.digest)
+        ref = ModelRef(
+            name=model_name(world),
+            version="1",
+            run_id="",
+            bundle=bundle.digest,
+            signature=signature,
+        )
         source.serve(ref, CHAMPION)
 
 
