@@ -25,10 +25,12 @@ _Report = Annotated[Path | None, typer.Option("--report", help="Write the result
 
 def register(group: typer.Typer) -> None:
     """Add the commands of the life of books to the command group ``rules``."""
+    from risk.cli.rules_guard import guard
+
     for name, command in (
         ("diff", diff), ("propose", propose), ("approve", approve), ("publish", publish),
         ("shadow", shadow), ("pause", pause), ("retire", retire), ("rollback", rollback),
-        ("history", history),
+        ("history", history), ("guard", guard),
     ):  # fmt: skip
         group.command(name)(command)
 
