@@ -69,6 +69,7 @@ _CHANNELS: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
     "dead_letters": (("dead_letter",), "send", "What Weir refused."),
     "late": (("late_event",), "send", "What came too late."),
     "parked": (("parked_event",), "send", "What waits for its payment."),
+    "shadow": ((), "send", "What a challenger scored after the answer, for weir models compare."),
     "alerts": ((), "send", "Suspicious activity; kept for the alerts."),
     "control": ((), "receive", "Immutable versions by address; kept for books, lists and tables."),
 }
