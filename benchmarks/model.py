@@ -33,7 +33,8 @@ def main(
     Keys: machine, single_us (one row through the single-row fast call), score_us (the same, checked
     and calibrated), predict_us (``Booster.predict`` of one row), ratio_single (predict_us over
     single_us, median of the rounds), batch_us_per_row (64 rows in one call, calibrated),
-    reasons_us (three reasons of one row), ranges, trees, features, rows, equal (the two give the same raw scores).
+    reasons_us (three reasons of one row), ranges, trees, features, rows, equal (the two give the
+    same raw scores).
     Exit codes: 0, 1 where they differ.
     """
     import lightgbm

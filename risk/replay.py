@@ -15,6 +15,7 @@ from risk.domain.decoding import decode_stored
 from risk.domain.errors import BadVersion, InvalidEvent
 from risk.domain.findings import Findings
 from risk.domain.observation import Arrival, Claimed, Lost, Windowed
+from risk.domain.outcome import Outcome
 from risk.domain.times import parse_rfc3339
 from risk.judgement import Constants, Judgement, Rules, Scoring, Versions, told_windows
 from risk.policy import Policy
@@ -46,7 +47,14 @@ def judge_again(decision: Decision, named: Named) -> bytes:
     features, a failed rule) is lost again. Digests, engine and libraries are those of the
     evidence: ``named`` was looked up by them. Pure. Raises BadVersion where they do not fit.
     """
-    evidence = evidence_of(decision)
+    judgement = _judgement(evidence_of(decision), named)
+    arrival = _arrival(decision, named)
+    if "fallback" in decision.degraded:
+        return judgement.fallback(arrival).body
+    return judgement.judge([(arrival, _seen(decision, named))])[0].body
+
+
+def _judgement(evidence: Evidence, named: Named) -> Judgement:
     failed = evidence.rule_errors
     rules = RecordedFailures(named.rules, failed) if failed else named.rules
     constants = Constants(
@@ -56,12 +64,22 @@ def judge_again(decision: Decision, named: Named) -> bytes:
         engine=evidence.engine,
         libraries=evidence.libraries,
     )
-    versions = Versions(named.scoring, rules, named.policy, evidence.digests)
-    judgement = Judgement(constants, versions)
+    return Judgement(constants, Versions(named.scoring, rules, named.policy, evidence.digests))
+
+
+def outcomes_with(decision: Decision, named: Named, matrix: NDArray[np.float64]) -> list[Outcome]:
+    """The outcome that each vector of ``matrix`` (n, F) would have had in place of its own.
+
+    Raises BadVersion where the decision has no vector.
+    """
+    evidence = evidence_of(decision)
+    seen = _seen(decision, named)
+    if isinstance(seen, Lost):
+        raise BadVersion(f"payment {decision.payment_id} was decided without features")
+    judgement = _judgement(evidence, named)
     arrival = _arrival(decision, named)
-    if "fallback" in decision.degraded:
-        return judgement.fallback(arrival).body
-    return judgement.judge([(arrival, _seen(decision, named))])[0].body
+    claims = [(arrival, msgspec.structs.replace(seen, vector=row)) for row in matrix]
+    return [one.outcome for one in judgement.judge(claims)]
 
 
 def evidence_of(decision: Decision) -> Evidence:

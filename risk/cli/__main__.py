@@ -18,7 +18,7 @@ COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
     *("keys", "payments", "labels", "parked", "dataset", "backfill", "models", "features", "rules"),
     *("contracts", "train", "simulate", "scenarios", "archive", "bench", "parity", "prove"),
-    *("rebuild", "audit", "replay", "versions", "drift", "retrain"),
+    *("rebuild", "audit", "replay", "explain", "versions", "drift", "retrain"),
 )
 FAILED, BAD_INPUT, IN_USE = 1, 2, 3
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from risk.judgement import Rules
     from risk.policy import Policy
     from risk.replay import Named
+    from risk.rules.book import Book
     from risk.rules.schema import Schema
     from risk.settings import Settings
     from risk.versions.version import Kind, Version
@@ -31,6 +32,7 @@ class VersionsAtHand:
         )
         self._loaded = False
         self.missing: list[str] = []
+        self.book: Book | None = None
 
     async def of(self, evidence: Evidence) -> Named | None:
         """All that judged; None where something is missing.
@@ -119,7 +121,8 @@ class VersionsAtHand:
         found = await self._find("book", digest)
         if found is None or schema is None or rates is None:
             return None
-        return CompiledBook(book_in(found), schema, Tables(rates))
+        self.book = book_in(found)
+        return CompiledBook(self.book, schema, Tables(rates))
 
     def _scoring(self, evidence: Evidence, names: tuple[str, ...]) -> Scorer | None:
         from models.at_hand import ModelsAtHand, registered_names
