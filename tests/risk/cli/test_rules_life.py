@@ -1,0 +1,109 @@
+"""The life of a book by command, on a real broker, followed by what judges."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from features.catalogue import CATALOGUE
+from risk.bootstrap import new_judgement, shipped_book, shipped_versions
+from risk.cli.__main__ import build_app
+from risk.observability.metrics import Metrics
+from risk.rules.book import Book
+from risk.rules.book_file import dump_book
+from risk.rules.compiler import Tables
+from risk.rules.schema import Schema
+from risk.tables.load import exchange_rates
+from risk.versions.serving import Serving
+from risk.versions.store import VersionStore
+from streams.control import Control
+from streams.following import Following
+from streams.publish import KafkaPublisher
+from streams.topics import Topics
+
+RATES = exchange_rates(None, "EUR")
+RANGE = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-02-01T00:00:00Z"]
+
+
+class Desk:
+    """Commands in one world and folder."""
+
+    def __init__(self, kafka: str, home: Path) -> None:
+        self.home = home
+        self.world = f"t-{uuid.uuid4().hex[:8]}"
+        self.env = {"WEIR_HOME": str(home), "WEIR_KAFKA": kafka, "WEIR_WORLD": self.world}
+
+    def run(self, *words: str) -> str:
+        done = CliRunner().invoke(build_app(), ["rules", *words], env=self.env)
+        assert done.exit_code == 0, f"{done.output} {done.exception!r}"
+        return done.output
+
+    def refused(self, *words: str) -> str:
+        done = CliRunner().invoke(build_app(), ["rules", *words], env=self.env)
+        assert done.exit_code != 0
+        return f"{done.output} {done.exception!r}"
+
+    def file(self, book: Book, name: str) -> str:
+        path = self.home / name
+        path.write_text(dump_book(book), encoding="utf-8")
+        return str(path)
+
+
+async def judged_by(desk: Desk, digest: str) -> int:
+    """How many turns what follows the control topic needs until this book judges."""
+    topics = Topics(desk.world)
+    async with KafkaPublisher(desk.env["WEIR_KAFKA"], topics) as publisher:
+        store = VersionStore(desk.home / "other")
+        control = Control(desk.env["WEIR_KAFKA"], topics, store, publisher)
+        serving = Serving(new_judgement(RATES), Schema.of(CATALOGUE), Tables(RATES))
+        following = Following(control, serving, Metrics())
+        await following.start(shipped_versions(RATES, 1))
+        try:
+            for turn in range(10):
+                if serving.digest_of("book") == digest:
+                    return turn
+                await following.turn()
+        finally:
+            await following.close()
+    raise AssertionError(f"never judged by {digest}: {following.problem}")
+
+
+@pytest.mark.services
+def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) -> None:
+    import asyncio
+
+    desk, shipped = Desk(kafka, tmp_path), shipped_book()
+    book = msgspec.structs.replace(shipped, name="Second book")
+    file, evidence = desk.file(book, "second.yaml"), tmp_path / "evidence.json"
+    evidence.write_text(json.dumps({"hits": 1}))
+    signed = [file, "--evidence", str(evidence), *RANGE]
+    assert "'Second book'" in desk.run("diff", file)
+    assert "nobody proposed" in desk.refused("publish", *signed, "--as", "ben")
+    desk.run("propose", *signed, "--as", "ana")
+    assert "not approved yet" in desk.refused("publish", *signed, "--as", "ben")
+    assert "four eyes" in desk.refused("approve", *signed, "--as", "Ana")
+    desk.run("approve", *signed, "--as", "ben")
+    assert "four eyes" in desk.refused("publish", *signed, "--as", "ana")
+    evidence.write_text(json.dumps({"hits": 2}))
+    assert "nobody proposed" in desk.refused("publish", *signed, "--as", "ben")
+    evidence.write_text(json.dumps({"hits": 1}))
+    desk.run("publish", *signed, "--as", "ben")
+    assert asyncio.run(judged_by(desk, book.digest())) == 0
+    paused = next(rule.id for rule in book.rules if rule.state == "live")
+    desk.run("pause", paused, "--as", "cem", "--reason", "too many")
+    desk.run("rollback", "--as", "cem", "--reason", "not needed")
+    assert asyncio.run(judged_by(desk, book.digest())) == 0
+    desk.run("rollback", "--to", shipped.digest()[:12], "--as", "cem", "--reason", "back")
+    assert asyncio.run(judged_by(desk, shipped.digest())) == 0
+    desk.run("history", "--report", str(tmp_path / "history.json"))
+    told = json.loads((tmp_path / "history.json").read_text())
+    assert [note["action"] for note in told["notes"]] == [
+        "propose", "approve", "publish", "pause", "rollback", "rollback",
+    ]  # fmt: skip
+    assert told["proposals"][0]["approver"] == "ben"
+    desk.run("guard", "--seconds", "1")
