@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
+from features.local_memory import LocalMemory
+from features.local_truth import LocalPublisher, LocalTruth
+from features.vectors import vectors
 from models.follow import Follower
 from models.following import ModelFollowing
 from models.names import CHALLENGER, CHAMPION
 from models.signature import ModelKeys
 from models.source import Catalogue, ModelRef, ModelSource
 from risk.bootstrap import new_judgement
+from risk.domain.clock import Deadline, ManualClock
+from risk.domain.decision import decode_decision
+from risk.engine import Engine, Verdict
 from risk.observability.metrics import Metrics
 from risk.tables.load import exchange_rates
+from tests.models.test_shadow import NOW_MS, payment
 from tests.support.small_model import small_bundle
 
 OURS = Catalogue(FEATURE_NAMES, catalogue_digest())
@@ -82,3 +90,35 @@ async def test_a_note_that_cannot_be_written_does_not_stop_a_model(
     )  # fmt: skip
     assert follower.scorer is not None
     assert "cannot be noted" in capsys.readouterr().out
+
+
+async def test_payments_in_flight_are_judged_whole_while_the_model_changes(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    engine = Engine(
+        LocalMemory(vectors), stand.judgement, LocalPublisher(LocalTruth()), stand.metrics
+    )
+
+    async def decide(batch: int) -> list[Verdict]:
+        arrivals = [payment(batch * 10 + place) for place in range(10)]
+        return await engine.handle(arrivals, Deadline(ManualClock(NOW_MS), 60_000))
+
+    async def decided() -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for batch in range(200):
+            verdicts += await decide(batch)
+            await asyncio.sleep(0)
+            if batch > 20 and switched.done():
+                break
+        return verdicts + await decide(999)
+
+    switched = asyncio.create_task(stand.following.turn())
+    verdicts = await decided()
+    await switched
+    named = [decode_decision(one.body) for one in verdicts]
+    assert all(one.authoritative for one in verdicts)
+    models = [one.evidence.digests.model for one in named if one.evidence is not None]
+    assert set(models) <= {"", small_bundle(1).model_digest}
+    assert models == sorted(models), "once it serves, it stays"
+    for one, model in zip(named, models, strict=True):
+        assert (one.score is not None) == (model != "")
+    assert (await decide(1000))[0].body.count(small_bundle(1).model_digest.encode()) == 1
