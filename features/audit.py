@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Final
+from contextlib import aclosing
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from features.catalogue import FEATURE_NAMES, feature
 from features.operations import FIELD_AMOUNT, FIELDS
+from features.program import compile_program
 from features.proof.arena import Arena
 from features.proof.arena_kernel import KNOWN, UNRATED
 from features.proof.causes import Gap
@@ -25,6 +28,11 @@ from risk.domain.limits import HORIZON_MS, SKEW_MS_MAX
 
 BEFORE_TAIL_SHOWN: Final = 20
 _OWN: Final = ("same", "at_most_own", "oldest_same_age", "distinct_other")  # compare with the event
+
+
+class _Column(NamedTuple):
+    step: Step
+    default: float = math.nan
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +55,9 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     """What made a value. ``rebuilt`` is None also where the feature is missing (NaN).
 
     ``before_tail`` counts places of the logs that lie before the tails; the newest of them are
-    among ``records``. ``unprovable`` is the cause where the value cannot be made again.
+    among ``records``. ``tiles`` says by step what records before the tails add to the counted
+    ones, or the largest amount where it lies there. ``unprovable`` is the cause where the value
+    cannot be made again.
     """
 
     payment_id: str
@@ -65,6 +75,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     gap: Gap | None
     before_tail: int
     records: list[Examined]
+    tiles: dict[str, float]
 
 
 class Audit:
@@ -117,7 +128,8 @@ class Audit:
             rebuilt, flags = self._rebuilder.vectors(batch)
             column = FEATURE_NAMES.index(self._spec.name)
             value = (float(rebuilt[0, column]), bool(flags[0, column]))
-            self.found = self._report(batch.ready[0], value, None, None)
+            report = self._report(batch.ready[0], value, None, None)
+            self.found = msgspec.structs.replace(report, tiles=self._tiles(batch))
         return self.found is not None
 
     def _report(
@@ -151,7 +163,33 @@ class Audit:
             gap=gap,
             before_tail=before,
             records=records,
+            tiles={},
         )
+
+    def _tiles(self, batch: Batch) -> dict[str, float]:
+        """What the first payment of a batch sees in tiles, by step; nothing where it is zero."""
+        item, found = batch.ready[0], {}
+        arena = self._rebuilder.arena
+        steps = [step for step in _steps(self._spec.step) if step.tiled]
+        values, _ = self._rebuilder.vectors(
+            batch, compile_program([_Column(step) for step in steps])
+        )
+        for step, value in zip(steps, values[0].tolist(), strict=True):
+            past, seen = step.past, []
+            for at, position in zip(item.asked, item.told.positions, strict=True):
+                if past is not None and past.entity == position.kind:
+                    held = (
+                        _held(arena, at.log, sequence, position.kind)
+                        for sequence in range(at.tail_from, at.sequence)
+                    )
+                    seen += [one[0] for one in held if one]
+            used = [one.amount_base for one in seen if not _why_not(step, item.told.facts, one)]
+            here = float(sum(used) if step.operation == "sum" else len(used))
+            if step.operation == "maximum":
+                here = float(max(used, default=-1))
+            if not np.isnan(value) and value != here:
+                found[step.text()] = value if step.operation == "maximum" else value - here
+        return found
 
     def _examine(
         self, item: Item, at: Asked, name: str, kind: str, steps: list[Step]
@@ -170,7 +208,11 @@ class Audit:
             of, origin = found
             reasons = {step.text(): _why_not(step, item.told.facts, of) for step in steps}
             if sequence < at.tail_from:
-                reasons = dict.fromkeys(reasons, f"before the tail, which begins at {at.tail_from}")
+                early = f"before the tail, which begins at {at.tail_from}"
+                reasons = {
+                    step.text(): f"{early}: it counts through tiles" if step.tiled else early
+                    for step in steps
+                }
             yield Examined(
                 log=name,
                 sequence=sequence,
@@ -256,7 +298,8 @@ def _value(of: Facts, field: int) -> int:
 
 async def examine(history: History, audit: Audit) -> AuditReport:
     """Run ``audit`` over as much of ``history`` as it needs."""
-    async for chunk in history.chunks():
-        if audit.take(chunk):
-            break
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            if audit.take(chunk):
+                break
     return await audit.finish(history)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -84,17 +85,18 @@ async def count_decisions(history: History, wanted: Wanted) -> Counted:
         for span in history.extent.spans
         if span.topic == "decisions"
     }
-    async for chunk in history.chunks():
-        for record in chunk:
-            if record.topic != "decisions" or not standing[record.partition].admits(record):
-                continue
-            one = _decision(record.value)
-            if one is None or not one.authoritative or not _has_vector(one):
-                continue
-            at_ms, name = parse_rfc3339(one.decided_at), short_name(one.tenant, one.payment_id)
-            if wanted.from_ms <= at_ms < wanted.to_ms and name not in seen:
-                seen.add(name)
-                counted[day_of(at_ms)][_catalogue(one)] += 1
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            for record in chunk:
+                if record.topic != "decisions" or not standing[record.partition].admits(record):
+                    continue
+                one = _decision(record.value)
+                if one is None or not one.authoritative or not _has_vector(one):
+                    continue
+                at_ms, name = parse_rfc3339(one.decided_at), short_name(one.tenant, one.payment_id)
+                if wanted.from_ms <= at_ms < wanted.to_ms and name not in seen:
+                    seen.add(name)
+                    counted[day_of(at_ms)][_catalogue(one)] += 1
     return counted
 
 

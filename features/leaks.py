@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import msgspec
@@ -202,6 +203,7 @@ async def _leak(history: History, found: _Late) -> Leak:
 
 async def search(history: History, leaks: Leaks) -> LeaksReport:
     """Run ``leaks`` over the whole of ``history``."""
-    async for chunk in history.chunks():
-        leaks.take(chunk)
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            leaks.take(chunk)
     return await leaks.finish(history)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -286,6 +287,7 @@ def _plain(value: np.float64) -> float | None:
 
 async def prove(history: History, parity: Parity) -> ParityReport:
     """Run ``parity`` over the whole of ``history``."""
-    async for chunk in history.chunks():
-        parity.take(chunk)
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            parity.take(chunk)
     return await parity.finish(history)

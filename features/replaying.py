@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Literal
 
 import msgspec
@@ -106,7 +107,8 @@ class Search:
 
 async def search(history: History, of: Search) -> Replayable | None:
     """Run ``of`` over as much of ``history`` as it needs."""
-    async for chunk in history.chunks():
-        if of.take(chunk):
-            break
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            if of.take(chunk):
+                break
     return of.finish()

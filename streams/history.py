@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -62,7 +62,7 @@ class KafkaHistory:
         """How far it goes."""
         return self._extent
 
-    async def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
+    async def chunks(self) -> AsyncGenerator[Sequence[HistoryRecord], None]:
         """See ``History``."""
         spans = {
             TopicPartition(self.names[span.topic], span.partition): span

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -40,7 +40,7 @@ class ArchiveHistory:
         """How far it goes."""
         return self._extent
 
-    async def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
+    async def chunks(self) -> AsyncGenerator[Sequence[HistoryRecord], None]:
         """See ``History``."""
         merged = heapq.merge(
             *(self._partition(span) for span in self._extent.spans), key=attrgetter("timestamp_ms")

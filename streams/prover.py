@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -70,8 +71,9 @@ class Prover:
         """Check what has been published since the last turn. Raises Unavailable."""
         history, parity = await self._next()
         now_ms = self._clock.now_ms()
-        async for chunk in history.chunks():
-            parity.take(chunk)
+        async with aclosing(history.chunks()) as chunks:
+            async for chunk in chunks:
+                parity.take(chunk)
         self._history = history
         state = parity.state
         self._tell(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 from features.truth import Place, TruthTopic
@@ -60,9 +60,10 @@ class History(Protocol):
     @property
     def extent(self) -> Extent: ...
 
-    def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
+    def chunks(self) -> AsyncGenerator[Sequence[HistoryRecord], None]:
         """Every record of every span, in offset order within a partition.
 
         Across partitions the order is that of publication, as well as timestamps tell it.
+        Who may leave early closes it (``contextlib.aclosing``), so that no connection stays open.
         """
         ...

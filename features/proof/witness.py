@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -107,14 +108,15 @@ async def contents(history: History, wanted: Iterable[Origin]) -> dict[Origin, C
     """What the records at ``wanted`` say; reads the history once more."""
     left = set(wanted)
     found: dict[Origin, Content] = {}
-    async for chunk in history.chunks():
-        for record in chunk:
-            origin = Origin(record.topic, record.partition, record.offset)
-            if origin in left:
-                found[origin] = content(record)
-                left.discard(origin)
-        if not left:
-            break
+    async with aclosing(history.chunks()) as chunks:
+        async for chunk in chunks:
+            for record in chunk:
+                origin = Origin(record.topic, record.partition, record.offset)
+                if origin in left:
+                    found[origin] = content(record)
+                    left.discard(origin)
+            if not left:
+                break
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,10 +41,11 @@ def audit_feature(
     """Show the exact events that made a feature of a decided payment, and those left out and why.
 
     Report keys: payment_id, tenant, feature, sentence, steps, served, rebuilt, equal, inexact,
-    decided_at, decision (topic, partition, offset), unprovable, gap, before_tail, records (log,
-    sequence, age_ms, counted_in, left_out, origin, says: event_id, event_key, kind, occurred_at,
-    arrived_at, amount_minor, currency). Exit codes: 0 equal, 1 another value was served, 2 no such
-    payment or feature, 4 the value cannot be made again.
+    decided_at, decision (topic, partition, offset), unprovable, gap, before_tail, tiles (what
+    records before the tails add, by step), records (log, sequence, age_ms, counted_in, left_out,
+    origin, says: event_id, event_key, kind, occurred_at, arrived_at, amount_minor, currency).
+    Exit codes: 0 equal, 1 another value was served, 2 no such payment or feature, 4 the value
+    cannot be made again.
     """
     import asyncio
 
@@ -63,6 +65,8 @@ def audit_feature(
     hidden = len(found.records) - _SHOWN
     if hidden > 0:
         typer.echo(f"  and {hidden} older places; --report FILE has all of them")
+    for step, value in found.tiles.items():
+        typer.echo(f"  before the tail, by tiles: {value} in {step}")
     if found.unprovable:
         typer.echo(f"unprovable: {found.unprovable}")
         raise typer.Exit(UNPROVABLE)
@@ -131,9 +135,10 @@ async def _search(settings: Settings, from_ms: int, to_ms: int, *, archive: bool
     extent = history.extent
     search = Leaks(extent, rates_of(settings), from_ms, to_ms)
     with shown("searching", sum(span.end - span.first for span in extent.spans)) as advance:
-        async for chunk in history.chunks():
-            search.take(chunk)
-            advance(len(chunk))
+        async with aclosing(history.chunks()) as chunks:
+            async for chunk in chunks:
+                search.take(chunk)
+                advance(len(chunk))
     return await search.finish(history)
 
 

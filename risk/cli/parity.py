@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,9 +74,10 @@ async def _prove(settings: Settings, from_ms: int, to_ms: int, *, archive: bool)
     extent = history.extent
     check = Parity(extent, rates_of(settings), models_of(settings), from_ms, to_ms)
     with shown("proving", sum(span.end - span.first for span in extent.spans)) as advance:
-        async for chunk in history.chunks():
-            check.take(chunk)
-            advance(len(chunk))
+        async with aclosing(history.chunks()) as chunks:
+            async for chunk in chunks:
+                check.take(chunk)
+                advance(len(chunk))
     return await check.finish(history)
 
 

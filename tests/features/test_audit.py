@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 import pytest
@@ -90,6 +90,28 @@ async def test_sums_are_the_sums_of_the_amounts(whole: list[HistoryRecord]) -> N
     assert len(said) > 5
 
 
+async def test_what_tiles_add_is_told_so_that_the_list_adds_up() -> None:
+    records = story(5, 1_500)
+    payment_id = _payments(records)[-1]
+    added = 0
+    for name in ("account_payments_30d", "account_amount_sum_30d", "account_amount_max_30d"):
+        found = await audit(records, payment_id, name)
+        assert found.equal
+        assert found.before_tail > 0
+        counted = sum(bool(one.counted_in) for one in found.records)
+        (step,) = found.steps
+        if name == "account_payments_30d":
+            assert found.rebuilt == counted + found.tiles[step]
+            assert 0 < found.tiles[step] <= found.before_tail
+        (why,) = found.records[0].left_out.values()
+        assert why.endswith("it counts through tiles")
+        added += step in found.tiles
+    assert added >= 2
+    recent = await audit(records, payment_id, "account_payments_5m")
+    assert recent.tiles == {}
+    assert not any("tiles" in why for one in recent.records for why in one.left_out.values())
+
+
 async def test_what_is_left_out_says_why(whole: list[HistoryRecord]) -> None:
     reasons: set[str] = set()
     payments = _payments(whole)
@@ -114,6 +136,33 @@ async def test_every_feature_can_be_audited(whole: list[HistoryRecord]) -> None:
         found = await audit(whole, payment_id, spec.name)
         assert found.equal, spec.name
         assert (found.steps == []) == (found.records == [] and not found.steps)
+
+
+class _Closing(ListHistory):
+    """A history in chunks of one record that counts the readings that are not closed."""
+
+    def __init__(self, records: Sequence[HistoryRecord]) -> None:
+        super().__init__(records, chunk=1)
+        self.open = self.begun = 0
+
+    async def chunks(self) -> AsyncGenerator[Sequence[HistoryRecord], None]:
+        self.open += 1
+        self.begun += 1
+        try:
+            async for chunk in super().chunks():
+                yield chunk
+        finally:
+            self.open -= 1
+
+
+async def test_who_leaves_a_history_early_closes_it(whole: list[HistoryRecord]) -> None:
+    history = _Closing(whole[:40])
+    payment_id = _payments(whole[:40])[-1]
+    found = await examine(
+        history, Audit(history.extent, to_base, payment_id, "account_payments_24h")
+    )
+    assert found.payment_id == payment_id
+    assert (history.begun, history.open) == (2, 0)
 
 
 async def test_unknown_names_are_refused(whole: list[HistoryRecord]) -> None:

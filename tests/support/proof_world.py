@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import cache
 from typing import Any
 
@@ -86,7 +86,7 @@ class ListHistory:
             spans = {place: [0, span[1]] for place, span in spans.items()}
         self.extent = Extent(tuple(Span(*k, *v) for k, v in sorted(spans.items())), cut_ms, clocked)
 
-    async def chunks(self) -> AsyncIterator[Sequence[HistoryRecord]]:
+    async def chunks(self) -> AsyncGenerator[Sequence[HistoryRecord], None]:
         for start in range(0, len(self.records), self._chunk):
             yield self.records[start : start + self._chunk]
 
