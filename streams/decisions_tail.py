@@ -7,6 +7,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.reader import new_consumer, unavailable_as_error
+from streams.topics import Topics
 
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 
@@ -14,9 +15,9 @@ _FETCH_BYTES: Final = 4 * 1024 * 1024
 class DecisionsTail:
     """Gives each record once, from ``back`` records before the end of each partition on."""
 
-    def __init__(self, bootstrap: str, topic: str, back: int) -> None:
+    def __init__(self, bootstrap: str, topics: Topics, back: int) -> None:
         self._bootstrap = bootstrap
-        self._topic = topic
+        self._topics = topics
         self._back = back
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -42,9 +43,9 @@ class DecisionsTail:
         consumer = new_consumer(self._bootstrap, fetch_bytes=_FETCH_BYTES)
         self._consumer = consumer
         await consumer.start()
-        await consumer.topics()
-        partitions = consumer.partitions_for_topic(self._topic) or set()
-        places = [TopicPartition(self._topic, number) for number in sorted(partitions)]
+        name = self._topics.decisions
+        count = next(one.partitions for one in self._topics.all() if one.name == name)
+        places = [TopicPartition(name, number) for number in range(count)]
         consumer.assign(places)
         begin = await consumer.beginning_offsets(places)
         for place, end in (await consumer.end_offsets(places)).items():

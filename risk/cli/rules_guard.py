@@ -69,7 +69,7 @@ async def _watched(settings: Settings, limits: Limits, end_ms: int | None) -> st
 
     topics, clock, watch = Topics(settings.world), SystemClock(), Watch(limits)
     shipped = shipped_book().digest()
-    tail = DecisionsTail(settings.kafka, topics.decisions, _BACK_RECORDS)
+    tail = DecisionsTail(settings.kafka, topics, _BACK_RECORDS)
     control = Control(settings.kafka, topics, VersionStore(settings.state / "versions"))
     try:
         while end_ms is None or clock.now_ms() < end_ms:

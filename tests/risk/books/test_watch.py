@@ -7,27 +7,12 @@ import msgspec
 from risk.books.guardrails import Counts, Limits
 from risk.books.watch import FRESH_MS, Watch
 from risk.versions.version import Live
+from tests.support.book_decisions import decision
 
-AT = "2026-01-01T00:00:00.000Z"
 AT_MS = 1_767_225_600_000
 OLD, NEW = "a" * 64, "b" * 64
 LIVE = Live(kind="book", digest=NEW, previous=OLD, number=2, author="ana", at_ms=AT_MS,
             reason="publish")  # fmt: skip
-
-
-def decision(outcome: str, book: str, score: float | None) -> bytes:
-    digests = dict.fromkeys(("catalogue", "model", "calibration", "lists", "policy", "rates"), "")
-    return msgspec.json.encode({
-        "payment_id": "p", "tenant": "main", "version": 1, "outcome": outcome, "score": score,
-        "reasons": [], "rule_hits": [], "expected_cost": None, "degraded": [],
-        "authoritative": True, "decided_at": AT, "expires_at": AT,
-        "evidence": {
-            "event": {}, "fingerprint": "", "door": "stream", "arrived_at": AT, "vector": None,
-            "inexact": [], "positions": [], "features_lost": None,
-            "digests": {**digests, "book": book}, "rule_errors": [], "engine": "weir",
-            "libraries": {},
-        },
-    })  # fmt: skip
 
 
 def test_a_book_that_blocks_too_much_must_go_while_it_is_fresh() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from pathlib import Path
@@ -13,9 +14,10 @@ from typer.testing import CliRunner
 from features.catalogue import CATALOGUE
 from risk.bootstrap import new_judgement, shipped_book, shipped_versions
 from risk.cli.__main__ import build_app
+from risk.cli.rules_guard import GUARD
 from risk.observability.metrics import Metrics
 from risk.rules.book import Book
-from risk.rules.book_file import dump_book
+from risk.rules.book_file import dump_book, read_book
 from risk.rules.compiler import Tables
 from risk.rules.schema import Schema
 from risk.tables.load import exchange_rates
@@ -23,8 +25,9 @@ from risk.versions.serving import Serving
 from risk.versions.store import VersionStore
 from streams.control import Control
 from streams.following import Following
-from streams.publish import KafkaPublisher
+from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import Topics
+from tests.support.book_decisions import decision
 
 RATES = exchange_rates(None, "EUR")
 RANGE = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-02-01T00:00:00Z"]
@@ -73,10 +76,18 @@ async def judged_by(desk: Desk, digest: str) -> int:
     raise AssertionError(f"never judged by {digest}: {following.problem}")
 
 
+async def decided(desk: Desk, book: str) -> None:
+    """300 payments, blocked by this book."""
+    topics = Topics(desk.world)
+    body = decision("block", book, 0.5)
+    async with KafkaPublisher(desk.env["WEIR_KAFKA"], topics) as publisher:
+        await publisher.deliver(
+            [Outgoing(topics.decisions, one % 8, b"k", body) for one in range(300)]
+        )
+
+
 @pytest.mark.services
 def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) -> None:
-    import asyncio
-
     desk, shipped = Desk(kafka, tmp_path), shipped_book()
     book = msgspec.structs.replace(shipped, name="Second book")
     file, evidence = desk.file(book, "second.yaml"), tmp_path / "evidence.json"
@@ -106,4 +117,19 @@ def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) ->
         "propose", "approve", "publish", "pause", "rollback", "rollback",
     ]  # fmt: skip
     assert told["proposals"][0]["approver"] == "ben"
-    desk.run("guard", "--seconds", "1")
+
+
+@pytest.mark.services
+def test_a_book_that_blocks_everybody_is_rolled_back_by_itself(kafka: str, tmp_path: Path) -> None:
+    desk, shipped = Desk(kafka, tmp_path), shipped_book()
+    file = desk.file(msgspec.structs.replace(shipped, name="Too strict"), "strict.yaml")
+    (tmp_path / "evidence.json").write_text("{}")
+    signed = [file, "--evidence", str(tmp_path / "evidence.json"), *RANGE]
+    for command, name in (("propose", "ana"), ("approve", "ben"), ("publish", "ben")):
+        desk.run(command, *signed, "--as", name)
+    asyncio.run(decided(desk, read_book(Path(file)).digest()))
+    assert "100.0% of 300 payments were blocked" in desk.run("guard", "--seconds", "6")
+    assert asyncio.run(judged_by(desk, shipped.digest())) == 0
+    desk.run("history", "--report", str(tmp_path / "history.json"))
+    told = json.loads((tmp_path / "history.json").read_text())
+    assert (told["notes"][-1]["action"], told["notes"][-1]["actor"]) == ("guardrail", GUARD)
