@@ -29,7 +29,7 @@ from risk.domain.observation import Arrival, Claimed, Lost, Windowed
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
 from risk.policy import Judgement as Ruling
-from risk.policy import Policy, Situation, fall_back, judge
+from risk.policy import Policy, Situation, fall_back, judge, lot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ class Judgement:
         windows = [_windows(seen) for _, seen in claims] if versions.rules.windows else []
         findings = versions.rules.evaluate(arrivals, matrix, scores, windows)
         rulings = [
-            judge(_situation(claim, score, found), versions.policy)
+            judge(_situation(claim, score, found, versions), versions.policy)
             for claim, score, found in zip(claims, scores, findings, strict=True)
         ]
         words = self._model_reasons(matrix, rulings, versions.scoring)
@@ -298,15 +298,20 @@ def _windows(seen: Claimed | Lost) -> Windowed | None:
     return seen.windows if isinstance(seen, Claimed) else None
 
 
-def _situation(claim: Claim, score: float | None, findings: Findings) -> Situation:
+def _situation(
+    claim: Claim, score: float | None, findings: Findings, versions: Versions
+) -> Situation:
     arrival, seen = claim
+    event = arrival.event
+    explores = versions.policy.explore_share > 0.0
     has_features = isinstance(seen, Claimed)
     return Situation(
         amount_base=arrival.amount_base,
         score=score,
         findings=findings if has_features else None,
         has_features=has_features,
-        channel=getattr(arrival.event, "channel", None),
+        channel=getattr(event, "channel", None),
+        draw=lot(versions.digests.policy, event.tenant, event.id) if explores else 1.0,
     )
 
 

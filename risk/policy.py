@@ -27,6 +27,7 @@ _SHARES: Final = (
 )  # fmt: skip
 _COSTS: Final = (
     "fee_minor", "stopped_customer_minor", "review_minor", "degraded_amount_max_minor",
+    "explore_amount_max_minor",
 )  # fmt: skip
 
 
@@ -36,8 +37,12 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     review_at: float
     block_at: float
 
+
 # Fields of a policy that were added after the first policies were published, with their defaults.
-LATER_FIELDS: Final[dict[str, object]] = {"by_channel": {}}
+LATER_FIELDS: Final[dict[str, object]] = {
+    "by_channel": {}, "explore_share": 0.0, "explore_amount_max_minor": 0,
+}  # fmt: skip
+EXPLORE_SHARE_MAX: Final = 0.05
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +50,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Thresholds hold at ``reference_prevalence``, so they survive retraining. ``prevalence`` is
     today's share of fraud and enters expected cost only. Shares are from 0 to 1.
-    ``by_channel`` has the thresholds of channels that have their own.
+    ``by_channel`` has the thresholds of channels that have their own. Of payments up to
+    ``explore_amount_max_minor`` that the model alone would stop, ``explore_share`` are let through
+    by chance, to learn what they were.
     """
 
     review_at: float = 0.10
@@ -63,6 +70,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     degraded_amount_max_minor: int = 5_000
     fallback: Literal["review", "block"] = "review"
     by_channel: dict[str, Thresholds] = {}
+    explore_share: float = 0.0
+    explore_amount_max_minor: int = 0
 
     def __post_init__(self) -> None:
         for where, review_at, block_at in (
@@ -85,6 +94,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in _SHARES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise BadConfiguration(f"policy: {name} must lie between 0 and 1")
+        if not 0.0 <= self.explore_share <= EXPLORE_SHARE_MAX:
+            raise BadConfiguration(
+                f"policy: explore_share must lie between 0 and {EXPLORE_SHARE_MAX}"
+            )
         for name in _COSTS:
             if getattr(self, name) < 0:
                 raise BadConfiguration(f"policy: {name} must not be negative")
@@ -117,7 +130,8 @@ class Situation(msgspec.Struct, frozen=True, gc=False):
     ``score`` is calibrated at the reference prevalence (None: no model). ``amount_base`` is
     in base minor units (None: no exchange rate). ``findings`` is None where the rules were
     not evaluated; they are not looked at when ``has_features`` is false. A score that is no
-    probability (NaN, or outside 0 to 1) counts as no score.
+    probability (NaN, or outside 0 to 1) counts as no score. ``draw`` is the payment's lot
+    (``lot``): below the policy's ``explore_share`` it is explored.
     """
 
     amount_base: int | None
@@ -126,6 +140,7 @@ class Situation(msgspec.Struct, frozen=True, gc=False):
     list_hits: tuple[ListHit, ...] = ()
     has_features: bool = True
     channel: str | None = None
+    draw: float = 1.0
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
@@ -206,6 +221,25 @@ def judge(situation: Situation, policy: Policy) -> Judgement:
         rule_errors=failures,
         expected_cost=expected_cost(situation.amount_base, situation.score, policy),
         degraded=degraded,
+    )
+
+
+def lot(policy_digest: str, tenant: str, payment_id: str) -> float:
+    """The payment's lot, 0 or more and below 1: the same for a policy and an id, for ever.
+
+    The first 53 bits of a SHA-256, so lots are even, and another policy draws anew.
+    """
+    drawn = hashlib.sha256(f"explore:{policy_digest}:{tenant}:{payment_id}".encode()).digest()
+    return (int.from_bytes(drawn[:8], "big") >> 11) / 2.0**53
+
+
+def explored(policy: Policy) -> Reason:
+    """The reason of a payment that was let through by chance; it states the propensity."""
+    return Reason(
+        code="EXPLORED",
+        sentence="Only the model would have stopped it; let through by chance, to learn whether"
+        f" that is right (propensity {policy.explore_share!r}).",
+        customer="",
     )
 
 
@@ -300,13 +334,27 @@ def _precedence(
     if allowed:
         doubts = _doubts(situation, policy, degraded)
         return (Outcome.REVIEW, doubts) if doubts else (Outcome.ALLOW, allowed)
-    if blocked:
-        return Outcome.BLOCK, blocked
     reviewed = _ruled(situation, "review")
     if situation.score is not None and situation.score >= review_at:
         reviewed.append(MODEL_REVIEW)
     reviewed += [DEGRADED_REASONS[step] for step in degraded]
+    if _explores(situation, policy, blocked + reviewed):
+        return Outcome.ALLOW, [explored(policy)]
+    if blocked:
+        return Outcome.BLOCK, blocked
     return (Outcome.REVIEW, reviewed) if reviewed else (Outcome.ALLOW, [])
+
+
+def _explores(situation: Situation, policy: Policy, against: list[Reason]) -> bool:
+    """Whether the payment is let through by chance: nothing but the model is against it."""
+    amount = situation.amount_base
+    return (
+        situation.draw < policy.explore_share
+        and amount is not None
+        and amount <= policy.explore_amount_max_minor
+        and bool(against)
+        and all(reason in (MODEL_BLOCK, MODEL_REVIEW) for reason in against)
+    )
 
 
 def _doubts(situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]) -> list[Reason]:
