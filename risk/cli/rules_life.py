@@ -76,7 +76,7 @@ def propose(
     """Propose FILE for going live, with the evidence it is to be judged by.
 
     Report keys: subject (the hash to be signed), book, evidence, from_ms, to_ms, author, changes.
-    Exit codes: 0, 1 Kafka or SQL does not answer, 2 refused.
+    Exit codes: 0, 1 evidence of another book, or Kafka or SQL does not answer, 2 bad book or input.
     """
     import msgspec
 
@@ -113,8 +113,8 @@ def approve(
 ) -> None:
     """Sign book, evidence and range of data. The author cannot.
 
-    Report keys: subject, book, author, approver, approved_at_ms, signature. Exit codes: 0, 1 Kafka
-    or SQL does not answer, 2 refused.
+    Report keys: subject, book, author, approver, approved_at_ms, signature. Exit codes: 0, 1 not
+    to be signed, or Kafka or SQL does not answer, 2 bad book or input.
     """
     from risk.books.life import approved, checked_name
     from risk.cli.proofs import range_ms, write_report
@@ -154,8 +154,8 @@ def publish(
 ) -> None:
     """Make an approved book live on every worker and API.
 
-    Report keys: kind, digest, previous, number, author, at_ms, reason. Exit codes: 0, 1 Kafka or
-    SQL does not answer, 2 refused, and the live book stays.
+    Report keys: kind, digest, previous, number, author, at_ms, reason. Exit codes: 0, 1 not
+    approved as it is, or Kafka or SQL does not answer, 2 bad book; the live book then stays.
     """
     from risk.books.life import check_publishable, check_successor, checked_name
     from risk.cli.proofs import range_ms
