@@ -27,7 +27,8 @@ def cel_answers(rules: list[str], sample: dict[str, Any]) -> Answer:
     expression = env.compile(f"[{', '.join(rules)}]")
 
     def answer(payment: dict[str, Any]) -> list[bool]:
-        return expression.eval(data=payment).plain_value()
+        hits: list[bool] = expression.eval(data=payment).plain_value()
+        return hits
 
     return answer
 
