@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 from risk.domain.errors import Unavailable
 
@@ -15,7 +18,8 @@ FIRST_PORT, LAST_PORT = 20_000, 30_000
 # A prime step spreads processes that look for ports at the same moment.
 STEP = 37
 
-_handed_out: set[int] = set()
+# Port to the open file whose lock says that this process has it.
+_handed_out: dict[int, int] = {}
 _lock = threading.Lock()
 
 
@@ -33,21 +37,40 @@ def is_free(port: int) -> bool:
 
 
 def pick(preferred: int | None = None) -> int:
-    """The preferred port if it is free, else a free one; never the same twice in one process.
+    """The preferred port if it is free, else a free one; never the same twice on one machine.
 
-    Raises ``Unavailable`` if none is free.
+    Between our look and the server's bind another start may look as well. Whoever then met the
+    other's server would take it for its own, so a port is claimed by a lock that lives as
+    long as this process. Raises ``Unavailable`` if none is free.
     """
     span = LAST_PORT - FIRST_PORT
     start = os.getpid() * STEP
     with _lock:
         for port in (preferred or 0, *(FIRST_PORT + (start + i) % span for i in range(span))):
             if port and port not in _handed_out and is_free(port):
-                _handed_out.add(port)
-                return port
+                claim = _claim(port)
+                if claim is not None:
+                    _handed_out[port] = claim
+                    return port
     raise Unavailable("network", f"no free port between {FIRST_PORT} and {LAST_PORT}")
 
 
 def give_back(port: int) -> None:
     """Let ``pick`` hand the port out again."""
     with _lock:
-        _handed_out.discard(port)
+        claim = _handed_out.pop(port, None)
+        if claim is not None:
+            os.close(claim)
+
+
+def _claim(port: int) -> int | None:
+    """An open file with the lock of ``port``; None where another process has it."""
+    folder = Path(tempfile.gettempdir()) / f"weir-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return None
+    return file
