@@ -329,8 +329,7 @@ class Recovery:
         for _, value, seconds, settled in writes:
             arguments += (value, seconds, b"1" if settled else b"0")
         names = [key for key, _, _, _ in writes]
-        if names:
-            await self._run(turn, "restore", (self._keys.pending, *names), *arguments)
+        await self._run(turn, "restore", (self._keys.pending, *names), *arguments)
         turn.report.restored += len(findings)
 
     async def _save_claims(self, turn: _Turn, epoch: int) -> None:

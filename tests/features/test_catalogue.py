@@ -14,8 +14,10 @@ from features.catalogue import (
     FAMILIES,
     FEATURE_NAMES,
     by_name,
+    catalogue_body,
     catalogue_digest,
     feature,
+    types_in,
 )
 from features.spec import FeatureSpec
 from features.steps import (
@@ -154,3 +156,13 @@ def test_a_faulty_step_is_refused() -> None:
 
 
 DIGEST = "f6dacae1029e6e11d9f18053a81901ad541ecd605b3b5341a11cd5ba21298356"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"[[],[[1]]]", b'[[],[["a",1]]]', b"3"])
+def test_what_is_no_catalogue_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="not the body of a catalogue"):
+        types_in(body)
+
+
+def test_a_catalogue_tells_names_and_types() -> None:
+    assert types_in(catalogue_body()) == tuple((one.name, one.dtype) for one in CATALOGUE)

@@ -57,6 +57,13 @@ def test_a_fingerprint_of_another_length_is_not_restored() -> None:
         read_found("ledger", 0, record(encode_ledger(short)))
 
 
+def test_an_event_of_another_fingerprint_is_not_restored() -> None:
+    entry = decode_ledger(published(LOGIN, PLACES[:1]).body)
+    other = msgspec.structs.replace(entry, fingerprint="00" * 16)
+    with pytest.raises(Unreadable, match="not the one of its fingerprint"):
+        read_found("ledger", 0, record(encode_ledger(other)))
+
+
 def test_an_undelivered_ledger_record_keeps_its_places() -> None:
     publication = published(LOGIN, PLACES[:1])
     kept = place_keeper(in_the_outbox(publication))
