@@ -27,6 +27,9 @@ class Sent(NamedTuple):
 
 async def send(kafka: str, topics: Topics, records: Sequence[Sent]) -> None:
     """Produce ``records``, in order within a partition, confirmed."""
+    await _led(
+        kafka, {TopicPartition(getattr(topics, one.topic), one.partition) for one in records}
+    )
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
@@ -40,6 +43,16 @@ async def send(kafka: str, topics: Topics, records: Sequence[Sent]) -> None:
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()
+
+
+async def _led(kafka: str, places: set[TopicPartition]) -> None:
+    """Wait until the broker leads partitions that were only just made."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    try:
+        await consumer.end_offsets(list(places))
+    finally:
+        await consumer.stop()
 
 
 async def everything(kafka: str, topic: str, partitions: int = 8) -> list[Raw]:
