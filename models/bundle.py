@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -121,25 +122,32 @@ class Bundle:
     def write(self, folder: Path) -> None:
         """Put the bundle at ``folder``, whole or not at all, also beside other writers.
 
-        A whole one that is there stays; a damaged one is replaced.
+        A whole one that is there stays; a damaged one is replaced. Writers of one folder, in
+        this process and in others, take turns by a lock on the folder above.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
+        turn = os.open(folder.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not self._stands_at(folder):
+                self._replace(folder)
+                if not self._stands_at(folder):
+                    raise BadModel(f"the model could not be written to {folder}")
+        finally:
+            os.close(turn)
+
+    def _replace(self, folder: Path) -> None:
         fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
         fresh.mkdir()
         try:
             for name, body in {**self.files, MANIFEST: self.manifest}.items():
                 (fresh / name).write_bytes(body)
-            # Either step is refused where another writer was first: its files are these files.
-            if folder.is_dir() and not self._stands_at(folder):
-                with suppress(OSError):
-                    folder.rename(fresh / "damaged")
-            with suppress(OSError):
-                fresh.rename(folder)
+            if folder.is_dir():
+                folder.rename(fresh.with_suffix(".damaged"))
+            fresh.rename(folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(folder / "damaged", ignore_errors=True)
-        if not self._stands_at(folder):
-            raise BadModel(f"the model could not be written to {folder}")
+            shutil.rmtree(fresh.with_suffix(".damaged"), ignore_errors=True)
 
     def _stands_at(self, folder: Path) -> bool:
         try:
