@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -59,4 +59,58 @@ BOOK_NOTES: Final = Table(
     Column("actor", String(128), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("reason", String(1000), nullable=False),
+)
+
+# One row for each world; whoever changes lists holds it, so that changes take turns.
+LIST_TURNS: Final = Table(
+    "list_turns",
+    METADATA,
+    Column("world", String(64), primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+)
+
+# ``segments`` is JSON: what the list is made of on the control topic, the oldest first.
+LISTS: Final = Table(
+    "lists",
+    METADATA,
+    Column("world", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("effect", String(16), nullable=False),
+    Column("fields", String(256), nullable=False),
+    Column("sentence", String(300), nullable=False),
+    Column("segments", Text, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+LIST_ENTRIES: Final = Table(
+    "list_entries",
+    METADATA,
+    Column("world", String(64), primary_key=True),
+    Column("list", String(64), primary_key=True),
+    Column("value", String(128), primary_key=True),
+    Column("author", String(128), nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+)
+
+# Rows are only ever added. ``version`` is the digest of all lists after the change, ``file``
+# the SHA-256 of an imported file.
+LIST_NOTES: Final = Table(
+    "list_notes",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("world", String(64), nullable=False),
+    Column("list", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("value", String(128), nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("actor", String(128), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("file", String(64), nullable=False),
 )
