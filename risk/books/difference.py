@@ -29,7 +29,32 @@ def differences(old: Book, new: Book) -> list[str]:
     kept = [rule.id for rule in old.rules if rule.id in after]
     if kept != [rule.id for rule in new.rules if rule.id in before]:
         lines.append("rules stand in another order; hits are reported in it")
-    return lines
+    return lines + list(_rate_changes(old, new))
+
+
+def _rate_changes(old: Book, new: Book) -> Iterator[str]:
+    before = {rate.id: rate for rate in old.rates}
+    after = {rate.id: rate for rate in new.rates}
+    for rate in new.rates:
+        held = before.get(rate.id)
+        if held is None:
+            yield f"rate rule {rate.id} is new: {rate.state}, {_line(rate.when)}; {rate.sentence}"
+        elif held != rate:
+            if held.when != rate.when:
+                yield (
+                    f"rate rule {rate.id}: it tells when {_line(rate.when)};"
+                    f" before when {_line(held.when)}"
+                )
+            names = [
+                name
+                for name in rate.__struct_fields__
+                if name != "when" and getattr(held, name) != getattr(rate, name)
+            ]
+            if names:
+                yield f"rate rule {rate.id}: its {', '.join(names)} changed"
+    for rate in old.rates:
+        if rate.id not in after:
+            yield f"rate rule {rate.id} is gone; it was {rate.state}"
 
 
 def acting(book: Book) -> tuple[Rule, ...]:
@@ -55,6 +80,8 @@ def _changes(old: Rule, new: Rule) -> Iterator[str]:
     for name in _TEXTS:
         if getattr(old, name) != getattr(new, name):
             yield f"its {name} is {getattr(new, name)!r}, not {getattr(old, name)!r}"
+    if old.alerting != new.alerting:
+        yield f"it raises {_alerts(new)} where it raised {_alerts(old)}"
     if old.examples != new.examples:
         yield "its examples changed"
 
@@ -68,6 +95,13 @@ def _effect(old: Rule, new: Rule) -> str:
 def _standing(rule: Rule) -> str:
     part = "" if rule.rollout_percent >= 100 else f" for {rule.rollout_percent:g} % of accounts"
     return f"{rule.state}, {rule.action}{part}"
+
+
+def _alerts(rule: Rule) -> str:
+    how = rule.alerting
+    if how is None:
+        return "no alerts"
+    return f"{how.severity} alerts by {how.group_by} within {how.within}"
 
 
 def _line(text: str) -> str:

@@ -11,9 +11,11 @@ from msgspec import Meta
 from risk.domain.decision import Reason, RuleHit
 from risk.domain.findings import Hit
 from risk.domain.times import parse_rfc3339
+from risk.rules.alerting import Alerting, RateRule
 
 BOOK_FORMAT: Final = 1
 RULES_MAX: Final = 2_000
+RATE_RULES_MAX: Final = 100
 ROLLOUT_STEPS: Final = 10_000
 
 Action = Literal["allow", "review", "block", "alert", "tag", "limit", "hold"]
@@ -44,7 +46,8 @@ class Rule(
     """One rule. ``id`` is for ever; a rename changes ``name`` and keeps the history.
 
     ``rollout_percent`` picks accounts by a stable hash. From ``expires_at`` (RFC 3339) on
-    the rule has no effect.
+    the rule has no effect. ``alert`` raises alerts for a rule whatever its action is, and says
+    how; a rule whose action is alert raises them without.
     """
 
     id: RuleId
@@ -59,6 +62,14 @@ class Rule(
     rollout_percent: Annotated[float, Meta(ge=0, le=100)] = 100.0
     expires_at: str | None = None
     examples: Examples = Examples()
+    alert: bool | Alerting = False
+
+    @property
+    def alerting(self) -> Alerting | None:
+        """How its hits become alerts; None where they do not."""
+        if isinstance(self.alert, Alerting):
+            return self.alert
+        return Alerting() if self.alert or self.action == "alert" else None
 
     @property
     def expires_at_ms(self) -> int | None:
@@ -93,11 +104,23 @@ class Rule(
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All rules of one version, in the order in which hits are reported."""
+    """All rules of one version, in the order in which hits are reported.
+
+    ``rate_rules`` raise alerts and decide nothing. A book without any has the digest that it
+    had before there were such rules.
+    """
 
     format: Literal[1] = 1
     name: Sentence
     rules: Annotated[tuple[Rule, ...], Meta(max_length=RULES_MAX)]
+    rate_rules: (
+        Annotated[tuple[RateRule, ...], Meta(max_length=RATE_RULES_MAX)] | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+    @property
+    def rates(self) -> tuple[RateRule, ...]:
+        """The rate rules, none where the book has no such part."""
+        return () if self.rate_rules is msgspec.UNSET else self.rate_rules
 
     def digest(self) -> str:
         """SHA-256 of the whole content, in hex."""

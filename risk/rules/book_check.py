@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from risk.domain.errors import BadBook
+from risk.domain.outcome import Outcome
+from risk.rules.alerting import SUPPRESS_MAX_MS, RateRule, Subject, read_rate, within_ms
 from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
 from risk.rules.checker import a_kind, check, nearest
 from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of, windows_of
@@ -36,7 +38,8 @@ def check_book(book: Book, schema: Schema, tables: Tables, now_ms: int) -> None:
 
 def problems_of(book: Book, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
     """One line per problem: the rule, the place, what is wrong, what would be right."""
-    for rule_id, count in Counter(rule.id for rule in book.rules).items():
+    ids = Counter([rule.id for rule in book.rules] + [rule.id for rule in book.rates])
+    for rule_id, count in ids.items():
         if count > 1:
             yield f"rule {rule_id}: {count} rules have this id; an id stands for one rule"
     windows: set[str] = set()
@@ -46,6 +49,10 @@ def problems_of(book: Book, schema: Schema, tables: Tables, now_ms: int) -> Iter
         windows |= windows_of_rule(rule, schema)
         for line in rule_problems(rule, schema, tables, now_ms):
             yield f"rule {rule.id}: {line}"
+    for rate in book.rates:
+        if rate.state != "retired":
+            for line in rate_problems(rate, book):
+                yield f"rate rule {rate.id}: {line}"
     if len(windows) > WINDOWS_MAX:
         yield f"{len(windows)} different windows; a book may read {WINDOWS_MAX}"
 
@@ -62,6 +69,8 @@ def windows_of_rule(rule: Rule, schema: Schema) -> set[str]:
 def rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
     """One line per problem of ``rule`` alone."""
     yield from _life_problems(rule, now_ms)
+    if rule.alerting is not None:
+        yield from _span_problems("alert.within", rule.alerting.within)
     try:
         tree = parse(rule.when)
     except Refused as refused:
@@ -72,6 +81,46 @@ def rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> It
         yield from map(str, problems)
         return
     yield from _example_problems(rule, tree, schema, tables)
+
+
+def rate_problems(rate: RateRule, book: Book) -> Iterator[str]:
+    """One line per problem of a rate rule of ``book``."""
+    yield from _span_problems("within", rate.within)
+    if rate.usual.known > rate.usual.last:
+        yield (
+            f"usual.known {rate.usual.known} is more than usual.last {rate.usual.last}; it would"
+            " never be known what is usual"
+        )
+    try:
+        test = read_rate(rate.when)
+    except Refused as refused:
+        yield from map(str, refused.problems)
+        return
+    yield from _only_problems(rate.only, test.subject, book)
+    if test.silence and not test.usual and not rate.only and test.subject != "all":
+        yield "only: a silence below a number needs the names that are to be heard of"
+
+
+def _only_problems(only: tuple[str, ...], subject: Subject, book: Book) -> Iterator[str]:
+    """Names that no decision can have. Reasons may come from the policy and lists as well."""
+    if subject == "merchant":
+        return
+    known = {
+        "rule": sorted(rule.id for rule in book.rules),
+        "reason": sorted({rule.reason for rule in book.rules}),
+        "outcome": [outcome.value for outcome in Outcome],
+        "all": [],
+    }[subject]
+    for name in only:
+        hint = nearest(name, known)
+        if name in known or (subject == "reason" and not hint):
+            continue
+        yield f"only: no {subject} is called {name}" + (f"; did you mean {hint}?" if hint else "")
+
+
+def _span_problems(where: str, text: str) -> Iterator[str]:
+    if within_ms(text) > SUPPRESS_MAX_MS:
+        yield f"{where} {text} is longer than 7 days"
 
 
 def _life_problems(rule: Rule, now_ms: int) -> Iterator[str]:

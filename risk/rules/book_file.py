@@ -179,9 +179,10 @@ def _formatted(when: str) -> str:
 
 def _where(message: str, content: Any) -> str:
     """``message`` with the id of the rule that it is about, where there is one."""
-    at = re.search(r"\$\.rules\[(\d+)\]", message)
+    at = re.search(r"\$\.(rate_)?rules\[(\d+)\]", message)
     if at is None:
         return message
-    entry = content["rules"][int(at.group(1))]
+    part, place = ("rate_rules", "rate rule") if at.group(1) else ("rules", "rule")
+    entry = content[part][int(at.group(2))]
     name = entry.get("id") if isinstance(entry, dict) else None
-    return f"rule {name or int(at.group(1)) + 1}: {message}"
+    return f"{place} {name or int(at.group(2)) + 1}: {message}"
