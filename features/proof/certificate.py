@@ -14,8 +14,10 @@ from features.proof.witness import Witness
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """A payment whose rebuilt numbers are not the served ones.
 
-    ``feature`` is a feature's name, "score", or "inexact" (the names of inexact features).
-    ``records`` are those that the payment saw in the logs of that feature.
+    ``feature`` is a feature's name, "score", or "inexact" (the names of inexact features);
+    where only the judgement differs, the field of the decision ("outcome", "reasons[0].code"),
+    with both of its values as JSON. ``records`` are those that the payment saw in the logs of
+    that feature.
     """
 
     payment_id: str
@@ -37,8 +39,26 @@ class Unproven(msgspec.Struct, frozen=True, kw_only=True):
     means: str
 
 
+class JudgementReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Decisions judged again from their evidence, and compared byte for byte.
+
+    ``checked`` is the sum of ``equal``, ``unequal`` and ``unprovable``. One decision in
+    ``every`` was judged. ``missing`` says in words which versions were not to be had.
+    """
+
+    checked: int
+    equal: int
+    unequal: int
+    unprovable: dict[str, int]
+    every: int
+    missing: list[str]
+
+
 class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The certificate. ``checked`` is the sum of ``equal``, ``unequal`` and ``unprovable``."""
+    """The certificate. ``checked`` is the sum of ``equal``, ``unequal`` and ``unprovable``.
+
+    These count vectors and scores. ``judgements`` is None where nobody judged again.
+    """
 
     from_: str = msgspec.field(name="from")
     to: str
@@ -59,3 +79,4 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     ranges: list[Span]
     history_from: str | None
     digests: dict[str, str | dict[str, int]]
+    judgements: JudgementReport | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
-    from risk.domain.decision import Evidence
+    from risk.domain.decision import Digests, Evidence
     from risk.domain.money import ExchangeRates
     from risk.judgement import Rules
     from risk.policy import Policy
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class VersionsAtHand:
-    """``missing`` says in words which versions were not to be had, and what to do."""
+    """Each set of digests is looked up once, also where something of it is missing.
+
+    ``missing`` says in words which versions were not to be had, and what to do.
+    """
 
     def __init__(self, settings: Settings, *, kafka: bool) -> None:
         from risk.versions.store import VersionStore
@@ -31,6 +34,8 @@ class VersionsAtHand:
             Control(settings.kafka, Topics(settings.world), self._store) if kafka else None
         )
         self._loaded = False
+        self._found: dict[Digests, tuple[Named, ExchangeRates, Book | None] | None] = {}
+        self._absent: dict[Digests, list[str]] = {}
         self.missing: list[str] = []
         self.book: Book | None = None
 
@@ -39,11 +44,31 @@ class VersionsAtHand:
 
         Raises BadVersion where a kept version is damaged.
         """
+        from dataclasses import replace
+
         from risk.domain.base_amount import amount_in_base
         from risk.domain.decoding import decode_stored
+
+        digests = evidence.digests
+        if digests not in self._found:
+            self.missing, self.book = [], None
+            self._found[digests] = await self._look_up(evidence)
+            self._absent[digests] = self.missing
+        self.missing, found = list(self._absent[digests]), self._found[digests]
+        if found is None:
+            return None
+        named, rates, self.book = found
+        amount = amount_in_base(decode_stored(bytes(evidence.event)).event, rates)
+        return replace(named, amount_base=amount)
+
+    def look_again(self) -> None:
+        """What was missing may have come since: ask for it once more."""
+        self._found = {named: one for named, one in self._found.items() if one is not None}
+        self._loaded = False
+
+    async def _look_up(self, evidence: Evidence) -> tuple[Named, ExchangeRates, Book | None] | None:
         from risk.replay import Named
 
-        self.missing = []
         rates = await self._rates(evidence.digests.rates)
         schema = await self._schema(evidence.digests.catalogue)
         policy = await self._policy(evidence.digests.policy)
@@ -54,13 +79,9 @@ class VersionsAtHand:
             scoring = self._scoring(evidence, tuple(name for name, _ in schema.features))
         if self.missing or rules is None or policy is None or schema is None or rates is None:
             return None
-        return Named(
-            features=tuple(name for name, _ in schema.features),
-            amount_base=amount_in_base(decode_stored(bytes(evidence.event)).event, rates),
-            scoring=scoring,
-            rules=rules,
-            policy=policy,
-        )
+        names = tuple(name for name, _ in schema.features)
+        named = Named(features=names, amount_base=None, scoring=scoring, rules=rules, policy=policy)
+        return named, rates, self.book
 
     async def close(self) -> None:
         """Let go of Kafka."""
