@@ -51,7 +51,9 @@ class ModelFollowing:
         judgement, scorer = self._judgement, self._followers["champion"].scorer
         held = judgement.versions
         if scorer is not held.scoring:
-            judgement.versions = judgement.constants.versions(scorer, held.rules, held.policy)
+            judgement.versions = judgement.constants.versions(
+                scorer, held.rules, held.policy, held.lists
+            )
         self._metrics.set("weir_model_loaded", 0 if scorer is None else 1)
         shadowed = self._followers["challenger"].scorer
         self._metrics.set("weir_challenger_loaded", 0 if shadowed is None else 1)

@@ -24,7 +24,7 @@ from risk.domain.decision import (
     Reason,
     encode_decision,
 )
-from risk.domain.findings import NO_LISTS, Findings
+from risk.domain.findings import NO_LISTS, Findings, ListSnapshot
 from risk.domain.observation import Arrival, Claimed, Lost, Windowed
 from risk.domain.outcome import Outcome
 from risk.domain.times import rfc3339
@@ -102,6 +102,7 @@ class Versions:
     rules: Rules
     policy: Policy
     digests: Digests
+    lists: ListSnapshot = NO_LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +115,27 @@ class Constants:
     engine: str
     libraries: dict[str, str]
 
-    def versions(self, scoring: Scoring | None, rules: Rules, policy: Policy) -> Versions:
-        """These versions with their digests, which every decision names."""
+    def versions(
+        self,
+        scoring: Scoring | None,
+        rules: Rules,
+        policy: Policy,
+        lists: ListSnapshot = NO_LISTS,
+    ) -> Versions:
+        """These versions with their digests, which every decision names.
+
+        ``rules`` must have been compiled with ``lists``.
+        """
         digests = Digests(
             catalogue=self.catalogue_digest,
             model=scoring.model_digest if scoring else "",
             calibration=scoring.calibration_digest if scoring else "",
             book=rules.digest,
-            lists=NO_LISTS.digest(),
+            lists=lists.digest(),
             policy=policy.digest(),
             rates=self.rates_digest,
         )
-        return Versions(scoring, rules, policy, digests)
+        return Versions(scoring, rules, policy, digests, lists)
 
 
 class Judgement:
@@ -309,6 +319,7 @@ def _situation(
         amount_base=arrival.amount_base,
         score=score,
         findings=findings if has_features else None,
+        list_hits=versions.lists.hits(event),
         has_features=has_features,
         channel=getattr(event, "channel", None),
         draw=lot(versions.digests.policy, event.tenant, event.id) if explores else 1.0,

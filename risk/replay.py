@@ -13,7 +13,7 @@ import numpy as np
 from risk.domain.decision import Decision, Evidence, LogPosition, RuleHit
 from risk.domain.decoding import decode_stored
 from risk.domain.errors import BadVersion, InvalidEvent
-from risk.domain.findings import Findings
+from risk.domain.findings import NO_LISTS, Findings, ListSnapshot
 from risk.domain.observation import Arrival, Claimed, Lost, Windowed
 from risk.domain.outcome import Outcome
 from risk.domain.times import parse_rfc3339
@@ -30,7 +30,8 @@ NOWHERE: Final = LogPosition("", "", 0, 0, 0, 0)
 class Named:
     """What the digests of a decision stand for. ``features`` are those of its catalogue, in order.
 
-    ``amount_base`` is the payment's amount by the exchange rates that the decision names.
+    ``rules`` were compiled with ``lists``. ``amount_base`` is the payment's amount by the
+    exchange rates that the decision names.
     """
 
     features: tuple[str, ...]
@@ -38,6 +39,7 @@ class Named:
     scoring: Scoring | None
     rules: Rules
     policy: Policy
+    lists: ListSnapshot = NO_LISTS
 
 
 def judge_again(decision: Decision, named: Named) -> bytes:
@@ -64,7 +66,8 @@ def _judgement(evidence: Evidence, named: Named) -> Judgement:
         engine=evidence.engine,
         libraries=evidence.libraries,
     )
-    return Judgement(constants, Versions(named.scoring, rules, named.policy, evidence.digests))
+    versions = Versions(named.scoring, rules, named.policy, evidence.digests, named.lists)
+    return Judgement(constants, versions)
 
 
 def outcomes_with(decision: Decision, named: Named, matrix: NDArray[np.float64]) -> list[Outcome]:
@@ -93,8 +96,17 @@ def first_difference(published: bytes, made: bytes) -> str:
     """The first field, as they stand, in which two decisions differ; "" where none does."""
     if published == made:
         return ""
+    path, one, other = parted(published, made)
+    return f"{path}: {one} was published, {other} is made" if path else "in its bytes"
+
+
+def parted(published: bytes, made: bytes) -> tuple[str, str | None, str | None]:
+    """Where two decisions part: the path of the first field, and both of its values as JSON.
+
+    The path is "" and there are no values where only the bytes differ.
+    """
     found = _differs(msgspec.json.decode(published), msgspec.json.decode(made), "")
-    return found or "in its bytes"
+    return found or ("", None, None)
 
 
 def _arrival(decision: Decision, named: Named) -> Arrival:
@@ -155,16 +167,15 @@ class RecordedFailures:
         ]
 
 
-def _differs(one: object, other: object, path: str) -> str:
+def _differs(one: object, other: object, path: str) -> tuple[str, str, str] | None:
     if isinstance(one, dict) and isinstance(other, dict) and list(one) == list(other):
         parts = [(f"{path}.{name}" if path else name, one[name], other[name]) for name in one]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
         parts = [(f"{path}[{place}]", left, right) for place, (left, right) in pairs]
     elif one == other:
-        return ""
+        return None
     else:
-        told = [msgspec.json.encode(value).decode() for value in (one, other)]
-        return f"{path}: {told[0]} was published, {told[1]} is made"
+        return path, *(msgspec.json.encode(value).decode() for value in (one, other))
     found = (_differs(left, right, where) for where, left, right in parts)
-    return next((one for one in found if one), "")
+    return next((one for one in found if one), None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
 from risk.domain.decision import Reason, RuleHit
+from risk.domain.event import Event, Payment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,16 +52,68 @@ class ListHit:
     reason: Reason
 
 
+class Members(Protocol):
+    """Who stands on a list, as of one version of it."""
+
+    def holds(self, value: str, at_ms: float) -> bool:
+        """Whether ``value`` is on the list for a payment of that time (ms; NaN: unknown)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of texts that never expire."""
+
+    values: frozenset[str]
+
+    def holds(self, value: str, _at_ms: float) -> bool:
+        """Whether ``value`` is one of them."""
+        return value in self.values
+
+
+@dataclass(frozen=True, slots=True)
+class ActingList:
+    """A list with an effect of its own. ``reasons`` are what a hit says, by field."""
+
+    name: str
+    effect: ListEffect
+    reasons: tuple[tuple[str, Reason], ...]
+    members: Members
+
+    def hits(self, event: Payment) -> list[ListHit]:
+        """One for each field whose value stands on the list when the payment was made."""
+        found = []
+        for field_name, reason in self.reasons:
+            value: str | None = getattr(event, field_name)
+            if value is not None and self.members.holds(value, event.occurred_at_ms):
+                found.append(ListHit(self.name, self.effect, reason))
+        return found
+
+
+# The SHA-256 of ``{}``: no list at all.
+NO_LISTS_DIGEST: Final = hashlib.sha256(b"{}").hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class ListSnapshot:
-    """Every named list as of one version: text values that rules test with ``in``."""
+    """Every list as of one version. Rules test ``values`` with ``in``; ``acting`` act alone.
 
-    values: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    ``version`` is the digest of that version, which decisions name.
+    """
+
+    values: Mapping[str, Members] = field(default_factory=lambda: MappingProxyType({}))
+    version: str = NO_LISTS_DIGEST
+    acting: tuple[ActingList, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of all names and values, in hex."""
-        content = {name: sorted(self.values[name]) for name in sorted(self.values)}
-        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+        """SHA-256 of the version, in hex."""
+        return self.version
+
+    def hits(self, event: Event) -> tuple[ListHit, ...]:
+        """What the acting lists say of a payment, in order of their names."""
+        if not self.acting or not isinstance(event, Payment):
+            return ()
+        return tuple(hit for one in self.acting for hit in one.hits(event))
 
 
 NO_LISTS = ListSnapshot()

@@ -8,6 +8,7 @@ from typing import Final
 
 from risk.domain.kinds import ENTITY_KINDS, RECORD_KIND_CODE
 from risk.domain.money import ExchangeRates
+from risk.lists.values import TYPES
 from risk.rules.functions import FUNCTIONS, Function, Parameter
 from risk.rules.schema import FIELD_BY_NAME, Schema
 from risk.rules.syntax import (
@@ -169,17 +170,23 @@ class _Checker:
             self._report(node.at, f"{a_kind(found)} before 'in'", "a number or text")
             return
         if isinstance(node.among, Name):
-            self._named_list(node.among)
+            self._named_list(node.item, node.among)
             if found is not None and found in NUMERIC:
                 self._report(node.at, f"{a_kind(found)} before the name of a list", "text")
             return
         self._items(node, node.among, found)
 
-    def _named_list(self, among: Name) -> None:
-        if among.name not in self._lists:
+    def _named_list(self, item: Node, among: Name) -> None:
+        type_name = self._lists.get(among.name)
+        if type_name is None:
             hint = nearest(among.name, sorted(self._lists))
             fix = "a list, or literals in brackets"
             self._report(among.at, f"{among.name} is not a list", fix, hint)
+        elif isinstance(item, Name) and self._types.get(item.name) is Type.TEXT:
+            fields = TYPES[type_name].fields
+            if type_name != "text" and item.name not in fields:
+                message = f"{item.name} is never on {among.name}, a list of type {type_name}"
+                self._report(among.at, message, " or ".join(fields))
 
     def _items(self, node: Membership, among: Items, found: Type | None) -> None:
         for item in among.items:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from risk.domain.findings import NO_LISTS, ListSnapshot
+from risk.domain.findings import NO_LISTS, ListSnapshot, Members
 from risk.domain.money import ExchangeRates
 from risk.rules.functions import FUNCTIONS, divide, modulo
 from risk.rules.syntax import (
@@ -36,6 +36,7 @@ Row = Sequence[float | str | None]
 Predicate = Callable[[Row], bool | None]
 
 _ROW: Final = "row"
+_LISTED_AT: Final = "occurred_at"  # entries expire in the payment's own time
 _HELPERS: Final[dict[str, Callable[..., object]]] = {
     **{name: one.call for name, one in FUNCTIONS.items() if one.call is not None},
     "divide": divide,
@@ -68,7 +69,8 @@ def names_of(tree: Node) -> set[str]:
         case Arithmetic() | Comparison():
             return names_of(tree.left) | names_of(tree.right)
         case Membership():
-            return names_of(tree.item)
+            item = names_of(tree.item)
+            return item | {_LISTED_AT} if isinstance(tree.among, Name) else item
         case Every() | Some():
             return set().union(*map(names_of, tree.parts))
         case Window():
@@ -76,6 +78,23 @@ def names_of(tree: Node) -> set[str]:
         case Call():
             own = set(FUNCTIONS[tree.function].context)
             return own.union(*map(names_of, tree.arguments))
+    return set()
+
+
+def lists_of(tree: Node) -> set[str]:
+    """The names of the lists that ``tree`` reads."""
+    match tree:
+        case Membership():
+            own = {tree.among.name} if isinstance(tree.among, Name) else set()
+            return own | lists_of(tree.item)
+        case Negation() | Not():
+            return lists_of(tree.operand)
+        case Arithmetic() | Comparison():
+            return lists_of(tree.left) | lists_of(tree.right)
+        case Every() | Some():
+            return set().union(*map(lists_of, tree.parts))
+        case Call():
+            return set().union(*map(lists_of, tree.arguments))
     return set()
 
 
@@ -189,15 +208,23 @@ class _Builder:
 
     def _membership(self, node: Membership, *, inside: bool) -> ast.expr:
         if isinstance(node.among, Name):
-            values = self._tables.lists.values[node.among.name]
-        else:
-            values = frozenset(item.value for item in node.among.items)  # type: ignore[misc]
+            return self._listed(node, self._tables.lists.values[node.among.name], inside)
+        values = frozenset(item.value for item in node.among.items)
         among = self._constant(values)
         item = self._value(node.item)
         if inside:  # None and NaN are in no list
             return ast.Compare(item, [ast.In()], [among])
         outside = ast.Compare(item, [ast.NotIn()], [among])
         return _all([outside, *self._present(node.item)])
+
+    def _listed(self, node: Membership, members: Members, inside: bool) -> ast.expr:
+        """Whether a text stands on a list when the payment is made; a missing one is unknown."""
+        arguments = [self._value(node.item), self._slot(_LISTED_AT)]
+        among = ast.Attribute(self._constant(members), "holds", ast.Load())
+        stands: ast.expr = ast.Call(among, arguments, [])
+        if not inside:
+            stands = ast.UnaryOp(ast.Not(), stands)
+        return _all([*self._present(node.item), stands])
 
     def _present(self, node: Node) -> list[ast.expr]:
         """The condition that a value is known; none where it always is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,18 @@ from numpy.typing import NDArray
 
 from risk.domain.decision import RuleHit
 from risk.domain.event import Payment
-from risk.domain.findings import NOTHING_FOUND, Findings, Hit
+from risk.domain.findings import NOTHING_FOUND, Findings, Hit, ListSnapshot
 from risk.domain.observation import Arrival, Windowed
 from risk.rules.book import Book, Rule
-from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of, windows_of
+from risk.rules.compiler import (
+    Predicate,
+    Row,
+    Tables,
+    compile_rule,
+    lists_of,
+    names_of,
+    windows_of,
+)
 from risk.rules.parser import parse
 from risk.rules.schema import FIELD_BY_NAME, SCORE, Field, Schema
 from risk.rules.syntax import Node
@@ -55,9 +64,12 @@ class CompiledBook:
         trees = [parse(rule.when) for rule in rules]
         self.layout = Layout(schema, trees)
         self.windows: Final = self.layout.windows
-        types = schema.types()
+        self._types = schema.types()
+        self._tables = tables
+        # Only these must be made anew for other lists.
+        self._reading = {place: tree for place, tree in enumerate(trees) if lists_of(tree)}
         self._predicates: list[Predicate] = [
-            compile_rule(tree, types, self.layout.slots, tables) for tree in trees
+            compile_rule(tree, self._types, self.layout.slots, tables) for tree in trees
         ]
         self._entries = [
             _Entry(
@@ -70,6 +82,21 @@ class CompiledBook:
         ]
         self._windows_of: list[set[str]] = [windows_of(tree) for tree in trees]
         self._quiet: list[bool | Exception | None] = [False] * len(rules)
+
+    @property
+    def lists(self) -> set[str]:
+        """The names of the lists that the rules read."""
+        return set().union(*map(lists_of, self._reading.values()))
+
+    def with_lists(self, lists: ListSnapshot) -> CompiledBook:
+        """The same book on other lists; raises KeyError where one that it reads is missing."""
+        made = copy.copy(self)
+        made._tables = Tables(self._tables.rates, lists)
+        made._predicates = list(self._predicates)
+        for place, tree in self._reading.items():
+            slots = self.layout.slots
+            made._predicates[place] = compile_rule(tree, self._types, slots, made._tables)
+        return made
 
     def evaluate(
         self,

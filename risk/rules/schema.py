@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from risk.domain.codes import COUNTRY_INDEX, CURRENCY_INDEX
@@ -102,6 +103,7 @@ FIELDS: Final = (
           lambda _a, event: float(event.occurred_at.weekday())),
 )  # fmt: skip
 FIELD_BY_NAME: Final = {field.name: field for field in FIELDS}
+NO_LIST_TYPES: Final[Mapping[str, str]] = MappingProxyType({})
 SCORE: Final = "score"  # calibrated probability 0 to 1; unknown without a model
 
 TYPE_OF_DTYPE: Final = {
@@ -123,11 +125,12 @@ class Declared(Protocol):
 class Schema:
     """Names and their types. ``features`` are in the order of the vector.
 
-    ``lists`` names the text lists that may stand right of ``in``.
+    ``lists`` are the names that may stand right of ``in``, with the type of their values
+    (``risk.lists.values.TYPES``).
     """
 
     features: tuple[tuple[str, Type], ...] = ()
-    lists: frozenset[str] = frozenset()
+    lists: Mapping[str, str] = field(default_factory=lambda: NO_LIST_TYPES)
 
     def __post_init__(self) -> None:
         names = [*FIELD_BY_NAME, SCORE, *(name for name, _ in self.features), *self.lists]
@@ -136,12 +139,15 @@ class Schema:
             raise BadConfiguration(f"rules: two meanings for the name {min(twice)}")
 
     @classmethod
-    def of(cls, features: Sequence[Declared], lists: Iterable[str] = ()) -> Schema:
+    def of(cls, features: Sequence[Declared], lists: Mapping[str, str] = NO_LIST_TYPES) -> Schema:
         """The schema of a feature catalogue (flags are conditions, codes are integers)."""
         return cls(
-            tuple((feature.name, TYPE_OF_DTYPE[feature.dtype]) for feature in features),
-            frozenset(lists),
+            tuple((feature.name, TYPE_OF_DTYPE[feature.dtype]) for feature in features), lists
         )
+
+    def with_lists(self, lists: Mapping[str, str]) -> Schema:
+        """The same with these lists; raises BadConfiguration where a name has two meanings."""
+        return Schema(self.features, lists)
 
     def types(self) -> Mapping[str, Type]:
         """Every name that has a value, with its type."""

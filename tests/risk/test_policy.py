@@ -291,9 +291,7 @@ def test_absurd_policies_are_refused(wrong: dict[str, float]) -> None:
 def test_digests_tell_versions_apart() -> None:
     assert POLICY.digest() == Policy().digest()
     assert POLICY.digest() != Policy(review_at=0.2).digest()
-    listed = ListSnapshot({"good": frozenset({"b", "a"})})
-    assert listed.digest() == ListSnapshot({"good": frozenset({"a", "b"})}).digest()
-    assert listed.digest() != NO_LISTS.digest()
+    assert ListSnapshot(version="a").digest() != NO_LISTS.digest()
 
 
 def test_a_channel_has_thresholds_of_its_own() -> None:

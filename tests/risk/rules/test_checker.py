@@ -13,7 +13,7 @@ from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import Type
 
-SCHEMA = Schema.of(CATALOGUE, lists=("trusted_merchants",))
+SCHEMA = Schema.of(CATALOGUE, lists={"trusted_merchants": "merchant", "words": "text"})
 
 
 def problems(text: str) -> list[str]:
@@ -171,7 +171,7 @@ def test_a_name_has_one_meaning() -> None:
     with pytest.raises(BadConfiguration, match="two meanings for the name amount"):
         Schema.of([Declared("amount", "integer")])
     with pytest.raises(BadConfiguration, match="two meanings for the name merchant"):
-        Schema.of([], lists=("merchant",))
+        Schema.of([], lists={"merchant": "text"})
 
 
 def test_the_schema_takes_types_from_the_catalogue() -> None:

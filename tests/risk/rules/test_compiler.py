@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from features.catalogue import CATALOGUE
 from risk.domain.findings import ListSnapshot
 from risk.domain.money import ExchangeRates
+from risk.lists.members import members_of
 from risk.rules.checker import check
 from risk.rules.compiler import Predicate, Tables, compile_rule, names_of
 from risk.rules.functions import FUNCTIONS
@@ -34,10 +35,11 @@ SCHEMA = Schema(
         ("flag_one", Type.BOOLEAN),
         ("flag_two", Type.BOOLEAN),
     ),
-    lists=frozenset(LISTS),
+    lists=dict.fromkeys(LISTS, "text"),
 )
 RATES = ExchangeRates(base="EUR", as_of="2026-01-01", source="test", rates_e9={"USD": 900_000_000})
-TABLES = Tables(RATES, ListSnapshot(LISTS))
+MEMBERS = {name: members_of("text", sorted(values)) for name, values in LISTS.items()}
+TABLES = Tables(RATES, ListSnapshot(MEMBERS))
 TYPES = SCHEMA.types()
 SLOTS = {name: slot for slot, name in enumerate([*TYPES, *WINDOW_NAMES])}
 UNKNOWN: dict[str, Known] = dict.fromkeys(SLOTS)
