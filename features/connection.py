@@ -6,6 +6,7 @@ missing script again by themselves, which would hide that Redis lost its state.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
@@ -27,11 +28,13 @@ from redis.exceptions import (
 )
 
 from features.scripts import Script
+from features.trips import Argument, Trips
 from risk.domain.errors import BadConfiguration, StaleEpoch, Unavailable
 
 SOCKET_TIMEOUT_S: Final = 5.0
 CONNECTIONS_MAX: Final = 32
-Argument = bytes | str | int | float
+# A walk's tails are several hundred kilobytes.
+READ_BYTES: Final = 1 << 20
 
 
 class LockLost(StaleEpoch):
@@ -51,21 +54,27 @@ class Connection:
             url,
             timeout=socket_timeout_s,
             decode_responses=False,
-            socket_timeout=socket_timeout_s,
+            # Whoever calls bounds the whole trip: a timeout for each send and read costs a task.
+            socket_timeout=None,
             socket_connect_timeout=socket_timeout_s,
+            socket_read_size=READ_BYTES,
             max_connections=CONNECTIONS_MAX,
             # A door has a deadline of its own; only a dead connection is tried once more.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         self._redis: Any = Redis.from_pool(pool)
+        self._trips = Trips(pool, socket_timeout_s)
+        self._timeout_s = socket_timeout_s
 
     async def call(self, *command: Argument) -> Any:
-        """One command and its raw answer."""
-        return await self._told(self._redis.execute_command(*command))
+        """One command and its answer."""
+        return await self._told(self._call(command))
 
     async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> Any:
         """One call of a loaded script."""
-        return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        (answer,) = await self._told(self._trips.go(command))
+        return answer
 
     async def run_and_get(
         self,
@@ -78,12 +87,18 @@ class Connection:
 
         Others may write between the two.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        commands: list[Sequence[Argument]] = [("EVALSHA", script.sha, len(keys), *keys, *arguments)]
         if wanted:
-            pipeline.execute_command("MGET", *wanted)
-        reply, *values = await self._told(_first_error_raised(pipeline))
+            commands.append(("MGET", *wanted))
+        reply, *values = await self._told(self._trips.go(*commands))
         return reply, values[0] if values else []
+
+    async def _call(self, command: Sequence[Argument]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._redis.execute_command(*command)
+        except TimeoutError:
+            raise RedisTimeoutError(f"no answer within {self._timeout_s} s") from None
 
     @staticmethod
     async def _told(answer: Awaitable[Any]) -> Any:
@@ -119,16 +134,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close the pool."""
+        await self._trips.close()
         await self._redis.aclose()
-
-
-async def _first_error_raised(pipeline: Any) -> list[Any]:
-    """The answers of a pipeline. Its own way to raise would write keys into the message."""
-    answers: list[Any] = await pipeline.execute(raise_on_error=False)
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
 
 
 def _meaning(answer: str) -> StaleEpoch | Unavailable:
