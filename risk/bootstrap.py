@@ -196,7 +196,7 @@ async def build_runtime(
         engine = Engine(memory, judgement, publisher, metrics, _Onlookers(shadow, drift))
         store = VersionStore(settings.state / "versions")
         control = Control(settings.kafka, topics, store, publisher)
-        serving = Serving(judgement, Schema.of(CATALOGUE), Tables(rates))
+        serving = Serving(judgement, Schema.of(CATALOGUE), Tables(rates), store)
         following = Following(control, serving, metrics)
         stack.push_async_callback(following.close)
         await following.start(shipped_versions(rates, clock.now_ms()))

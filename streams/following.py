@@ -11,7 +11,7 @@ import structlog
 from risk.domain.errors import BadBook, BadConfiguration, BadVersion, Unavailable
 from risk.observability.metrics import Metrics
 from risk.versions.serving import LIVE_KINDS, Serving, refusal
-from risk.versions.version import Live, Version
+from risk.versions.version import Kind, Live, Version
 from streams.control import Control
 
 TURN_PAUSE_S: Final = 0.05
@@ -29,7 +29,8 @@ class Following:
         self._control = control
         self._serving = serving
         self._metrics = metrics
-        self._refused: set[str] = set()
+        # With what judged then: lists that a book is waiting for may come later.
+        self._refused: set[tuple[str, str, str]] = set()
 
     @property
     def problem(self) -> str:
@@ -65,8 +66,19 @@ class Following:
                 if live is not None:
                     self._serving.refusals.pop(kind, None)
                 continue
-            if live.digest not in self._refused:
+            if self._context(live) not in self._refused:
                 await self._take(live)
+
+    def _context(self, live: Live) -> tuple[str, str, str]:
+        of = self._serving.digest_of
+        return live.digest, of("book"), of("lists")
+
+    def _beside(self, kind: Kind) -> Version | None:
+        """The live book, where lists are to be made live and another book judges still."""
+        book = self._control.live.get("book") if kind == "lists" else None
+        if book is None or book.digest == self._serving.digest_of("book"):
+            return None
+        return self._control.store.get("book", book.digest)
 
     async def _take(self, live: Live) -> None:
         kind, short = live.kind, live.digest[:12]
@@ -76,9 +88,9 @@ class Following:
                 # Its pieces stand behind the pointer; they are read at the next turn.
                 self._serving.refusals[kind] = f"{kind} {short} is not on the control topic"
                 return
-            prepared = await asyncio.to_thread(self._serving.prepare, version)
+            prepared = await asyncio.to_thread(self._serving.prepare, version, self._beside(kind))
         except (BadVersion, BadBook, BadConfiguration) as error:
-            self._refused.add(live.digest)
+            self._refused.add(self._context(live))
             self._serving.refusals[kind] = refusal(error)
             self._metrics.count("weir_versions_refused_total", kind=kind)
             _LOG.error("a live version is refused", kind=kind, digest=short, reason=str(error))

@@ -68,7 +68,11 @@ def show(kind: _KindName, digest: str, world: _World = None) -> None:
         if len(fits) != 1:
             raise BadConfiguration(f"{len(fits)} versions are called {kind} {digest}")
         found = _store(settings).get(_kind(kind), fits[0])
-    if found is not None:
+    if found is None:
+        return
+    if found.kind == "entries":
+        typer.echo(f"{len(found.body)} bytes: keys and expiries of a list, not for people")
+    else:
         typer.echo(found.body.decode())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.scorer import Scorer
     from risk.domain.decision import Digests, Evidence
+    from risk.domain.findings import ListSnapshot
     from risk.domain.money import ExchangeRates
     from risk.judgement import Rules
     from risk.policy import Policy
@@ -24,6 +25,8 @@ class VersionsAtHand:
     """
 
     def __init__(self, settings: Settings, *, kafka: bool) -> None:
+        from risk.lists.members import Tables
+        from risk.versions.serving import segments_in
         from risk.versions.store import VersionStore
         from streams.control import Control
         from streams.topics import Topics
@@ -33,6 +36,7 @@ class VersionsAtHand:
         self._control = (
             Control(settings.kafka, Topics(settings.world), self._store) if kafka else None
         )
+        self._members = Tables(segments_in(self._store))
         self._loaded = False
         self._found: dict[Digests, tuple[Named, ExchangeRates, Book | None] | None] = {}
         self._absent: dict[Digests, list[str]] = {}
@@ -72,15 +76,24 @@ class VersionsAtHand:
         rates = await self._rates(evidence.digests.rates)
         schema = await self._schema(evidence.digests.catalogue)
         policy = await self._policy(evidence.digests.policy)
-        await self._find("lists", evidence.digests.lists)
-        rules = await self._rules(evidence.digests.book, schema, rates)
+        lists, types = await self._lists(evidence.digests.lists)
+        if schema is not None:
+            schema = schema.with_lists(types)
+        rules = await self._rules(evidence.digests.book, schema, rates, lists)
         scoring = None
         if evidence.digests.model and schema is not None:
             scoring = self._scoring(evidence, tuple(name for name, _ in schema.features))
         if self.missing or rules is None or policy is None or schema is None or rates is None:
             return None
         names = tuple(name for name, _ in schema.features)
-        named = Named(features=names, amount_base=None, scoring=scoring, rules=rules, policy=policy)
+        named = Named(
+            features=names,
+            amount_base=None,
+            scoring=scoring,
+            rules=rules,
+            policy=policy,
+            lists=lists,
+        )
         return named, rates, self.book
 
     async def close(self) -> None:
@@ -109,6 +122,22 @@ class VersionsAtHand:
             )
         return found
 
+    async def _lists(self, digest: str) -> tuple[ListSnapshot, dict[str, str]]:
+        """The lists and the types of their values; none where something is missing."""
+        from risk.domain.findings import NO_LISTS
+        from risk.lists.manifest import list_types, read_manifest, snapshot_of
+
+        found = await self._find("lists", digest)
+        if found is None:
+            return NO_LISTS, {}
+        lists = read_manifest(found.body)
+        before = len(self.missing)
+        for ref in (ref for one in lists.values() for ref in one.segments):
+            await self._find("entries", ref.digest)
+        if len(self.missing) > before:
+            return NO_LISTS, {}
+        return snapshot_of(lists, self._members), list_types(lists)
+
     async def _rates(self, digest: str) -> ExchangeRates | None:
         import msgspec
 
@@ -133,7 +162,11 @@ class VersionsAtHand:
         return Schema(tuple((name, TYPE_OF_DTYPE[dtype]) for name, dtype in types_in(found.body)))
 
     async def _rules(
-        self, digest: str, schema: Schema | None, rates: ExchangeRates | None
+        self,
+        digest: str,
+        schema: Schema | None,
+        rates: ExchangeRates | None,
+        lists: ListSnapshot,
     ) -> Rules | None:
         from risk.rules.compiler import Tables
         from risk.rules.evaluator import CompiledBook
@@ -143,7 +176,7 @@ class VersionsAtHand:
         if found is None or schema is None or rates is None:
             return None
         self.book = book_in(found)
-        return CompiledBook(self.book, schema, Tables(rates))
+        return CompiledBook(self.book, schema, Tables(rates, lists))
 
     def _scoring(self, evidence: Evidence, names: tuple[str, ...]) -> Scorer | None:
         from models.at_hand import ModelsAtHand, registered_names

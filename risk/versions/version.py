@@ -9,7 +9,8 @@ import msgspec
 
 from risk.domain.errors import BadVersion
 
-Kind = Literal["book", "policy", "lists", "rates", "catalogue"]
+# ``lists`` is all lists of one version, ``entries`` a part of what stands on one of them.
+Kind = Literal["book", "policy", "lists", "entries", "rates", "catalogue"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
