@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
+from features.judging import Judging
 from features.proof import causes
 from features.proof.bits import same_bits, served_vectors
 from features.proof.causes import CAUSES, Gap
@@ -285,9 +286,12 @@ def _plain(value: np.float64) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-async def prove(history: History, parity: Parity) -> ParityReport:
-    """Run ``parity`` over the whole of ``history``."""
+async def prove(history: History, parity: Parity, judging: Judging | None = None) -> ParityReport:
+    """Run ``parity`` over the whole of ``history``, and judge again where that is asked for."""
     async with aclosing(history.chunks()) as chunks:
         async for chunk in chunks:
             parity.take(chunk)
-    return await parity.finish(history)
+            if judging is not None:
+                await judging.take(chunk)
+    report = await parity.finish(history)
+    return report if judging is None else judging.added_to(report)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
 
+from features.judging import JudgedState, Judging, VersionsByDigest
 from features.parity import Models, Parity, ParityState, prove
 from features.proof.certificate import ParityReport
 from features.proof.told import ToBase
@@ -23,6 +24,15 @@ _LOG = structlog.get_logger("weir.prover")
 DAY_MS: Final = 86_400_000
 DAY_AFTER_MS: Final = 10 * 60_000
 _NOTHING: Final = ParityState(0, 0, {}, 0, 0)
+
+
+class Means(NamedTuple):
+    """What a proof needs besides history. Without ``versions`` nothing is judged again."""
+
+    to_base: ToBase
+    models: Models
+    versions: VersionsByDigest | None = None
+    judge_every: int = 1
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,16 +56,16 @@ class Prover:
         self,
         bootstrap: str,
         topics: Topics,
-        to_base: ToBase,
-        models: Models,
+        means: Means,
         clock: Clock,
         metrics: Metrics,
         from_ms: int,
     ) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
-        self._to_base = to_base
-        self._models = models
+        self._means = means
+        self._judging = self._judge(from_ms, TIME_MS_MAX - 1)
+        self._judged = JudgedState()
         self._clock = clock
         self._metrics = metrics
         self._from_ms = from_ms
@@ -71,12 +81,17 @@ class Prover:
         """Check what has been published since the last turn. Raises Unavailable."""
         history, parity = await self._next()
         now_ms = self._clock.now_ms()
+        if self._judging is not None:
+            self._judging.look_again()
         async with aclosing(history.chunks()) as chunks:
             async for chunk in chunks:
                 parity.take(chunk)
+                if self._judging is not None:
+                    await self._judging.take(chunk)
         self._history = history
         state = parity.state
         self._tell(state)
+        self._tell_judged(self._judging.state if self._judging else JudgedState())
         self._metrics.set("weir_parity_proven_seconds", now_ms / 1000)
         return state
 
@@ -85,7 +100,8 @@ class Prover:
         if self._parity is None:
             raise ValueError("nothing was proven yet")
         whole = await open_history(self._bootstrap, self._topics, self._from_ms)
-        return await self._parity.report(whole)
+        report = await self._parity.report(whole)
+        return report if self._judging is None else self._judging.added_to(report)
 
     async def note(self, file: Path) -> None:
         """Write down what was found so far, whole or not at all."""
@@ -107,18 +123,21 @@ class Prover:
         if begin_ms == self._day_ms or file.exists():
             return None
         history = await open_history(self._bootstrap, self._topics, begin_ms, end_ms)
-        check = Parity(history.extent, self._to_base, self._models, begin_ms, end_ms)
-        report = await prove(history, check)
+        means = self._means
+        check = Parity(history.extent, means.to_base, means.models, begin_ms, end_ms)
+        report = await prove(history, check, self._judge(begin_ms, end_ms))
         self._day_ms = begin_ms
         if report.verdict == "empty":
             return None
         problem = ""
-        if report.unequal or report.damaged:
+        judged = report.judgements.unequal if report.judgements else 0
+        if report.unequal or report.damaged or judged:
             problem = self.problem = (
                 f"parity of {file.stem}: {report.unequal} decisions differ from history,"
-                f" {report.damaged} records are damaged"
+                f" {report.damaged} records are damaged, {judged} are judged otherwise"
             )
-            _LOG.error("a day differs from history", count=report.unequal + report.damaged)
+            count = report.unequal + report.damaged + judged
+            _LOG.error("a day differs from history", count=count)
         self._write(file, report, problem)
         return file
 
@@ -141,12 +160,29 @@ class Prover:
         else:
             history = await continued(self._history)
         if self._parity is None:
+            means = self._means
             self._parity = Parity(
-                history.extent, self._to_base, self._models, self._from_ms, TIME_MS_MAX - 1
+                history.extent, means.to_base, means.models, self._from_ms, TIME_MS_MAX - 1
             )
         else:
             self._parity.extend(history.extent)
         return history, self._parity
+
+    def _judge(self, from_ms: int, to_ms: int) -> Judging | None:
+        versions = self._means.versions
+        if versions is None or not self._means.judge_every:
+            return None
+        return Judging(versions, from_ms, to_ms, self._means.judge_every)
+
+    def _tell_judged(self, state: JudgedState) -> None:
+        old, self._judged = self._judged, state
+        for result, now, before in zip(state._fields, state, old, strict=True):
+            self._metrics.count("weir_parity_judged_total", now - before, result=result)
+        if state.unequal > old.unequal:
+            self.problem = f"parity: {state.unequal} decisions are judged otherwise than published"
+            _LOG.error("decisions are judged otherwise than published", count=state.unequal)
+        elif state.unprovable > old.unprovable:
+            _LOG.warning("decisions cannot be judged again", count=state.unprovable)
 
     def _tell(self, state: ParityState) -> None:
         """Count what is new, and log what must be looked at."""

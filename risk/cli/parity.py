@@ -1,4 +1,4 @@
-"""`weir parity`: every served vector and score of a range made again from the topics."""
+"""`weir parity`: every vector, score and judgement of a range made again from the topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from risk.cli.proofs import Archive
 
 if TYPE_CHECKING:
-    from features.proof.certificate import ParityReport
+    from features.proof.certificate import JudgementReport, ParityReport
     from risk.settings import Settings
 
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the certificate as JSON.")]
@@ -20,6 +20,13 @@ _From = Annotated[
     str | None, typer.Option("--from", help="RFC 3339, inclusive; decided_at. Default: all.")
 ]
 _To = Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive. Default: all.")]
+
+_JudgeEvery = Annotated[
+    int,
+    typer.Option(
+        "--judge-every", min=0, help="Judge one decision in so many again; 1: all, 0: none."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +39,13 @@ def parity(
     end: _To = None,
     world: _World = None,
     archive: Archive = False,
+    judge_every: _JudgeEvery = 1,
     report: _Report = None,
 ) -> None:
     """Rebuild every vector and score of a range, bit for bit, from topics or archive alone.
+
+    Every decision is judged again as well, by the versions that it names: outcome, reasons and
+    each byte must come out as they were published.
 
     Exit codes: 0 all equal, 1 something differs or a record is damaged, 2 bad input, 4 nothing
     differs but not everything could be proven (also where the range is empty).
@@ -44,7 +55,8 @@ def parity(
     decision, records), first_unprovable (by cause: payment_id, decision, place, means), damaged,
     first_damaged, missing (topic, partition, first, last), records, void, fallbacks, repeated,
     ranges (topic, partition, first, end, epoch), history_from, digests (catalogue, models),
-    seconds, per_s.
+    judgements (checked, equal, unequal, unprovable by cause, every, missing; null with
+    --judge-every 0), seconds, per_s.
     """
     import asyncio
 
@@ -57,7 +69,7 @@ def parity(
     with parts_of(settings, "parity", archive=archive) as ready:
         warm()
         began_s = clock.monotonic_s()
-        found = asyncio.run(_prove(ready, from_ms, to_ms, archive=archive))
+        found = asyncio.run(_prove(ready, (from_ms, to_ms), judge_every, archive=archive))
     seconds = clock.monotonic_s() - began_s
     write_report(report, _timed(found, seconds))
     for line in told(found):
@@ -66,19 +78,31 @@ def parity(
     leave(found.verdict)
 
 
-async def _prove(settings: Settings, from_ms: int, to_ms: int, *, archive: bool) -> ParityReport:
+async def _prove(
+    settings: Settings, range_ms: tuple[int, int], judge_every: int, *, archive: bool
+) -> ParityReport:
+    from features.judging import Judging
     from features.parity import Parity
     from risk.cli.proofs import history_of, models_of, rates_of, shown
+    from risk.cli.versions_at_hand import VersionsAtHand
 
-    history = await history_of(settings, from_ms, to_ms, archive=archive)
+    history = await history_of(settings, *range_ms, archive=archive)
     extent = history.extent
-    check = Parity(extent, rates_of(settings), models_of(settings), from_ms, to_ms)
-    with shown("proving", sum(span.end - span.first for span in extent.spans)) as advance:
-        async with aclosing(history.chunks()) as chunks:
-            async for chunk in chunks:
-                check.take(chunk)
-                advance(len(chunk))
-    return await check.finish(history)
+    check = Parity(extent, rates_of(settings), models_of(settings), *range_ms)
+    versions = VersionsAtHand(settings, kafka=not archive)
+    judging = Judging(versions, *range_ms, judge_every) if judge_every else None
+    try:
+        with shown("proving", sum(span.end - span.first for span in extent.spans)) as advance:
+            async with aclosing(history.chunks()) as chunks:
+                async for chunk in chunks:
+                    check.take(chunk)
+                    if judging is not None:
+                        await judging.take(chunk)
+                    advance(len(chunk))
+    finally:
+        await versions.close()
+    report = await check.finish(history)
+    return report if judging is None else judging.added_to(report)
 
 
 def told(found: ParityReport) -> list[str]:
@@ -90,9 +114,11 @@ def told(found: ParityReport) -> list[str]:
     first = found.first_difference
     if first is not None:
         lines.append(
-            f"first difference: payment {first.payment_id}, {first.feature}:"
+            f"first difference: payment {first.payment_id}, {first.feature or 'its bytes'}:"
             f" served {first.served}, rebuilt {first.rebuilt}; it saw {len(first.records)} records"
         )
+    if found.judgements is not None:
+        lines += _judged(found.judgements)
     for cause, count in found.unprovable.items():
         one = found.first_unprovable[cause]
         where = ""
@@ -110,6 +136,16 @@ def told(found: ParityReport) -> list[str]:
     if found.verdict == "empty":
         lines.append("  nothing was decided in this range, so nothing is proven")
     return lines
+
+
+def _judged(found: JudgementReport) -> list[str]:
+    of = "" if found.every == 1 else f" (one decision in {found.every})"
+    lines = [
+        f"judged again{of}: {found.checked} checked, {found.equal} equal byte for byte,"
+        f" {found.unequal} unequal, {sum(found.unprovable.values())} unprovable"
+    ]
+    lines += [f"  {cause} {count}" for cause, count in found.unprovable.items()]
+    return lines + [f"  missing: {one}" for one in found.missing]
 
 
 def _timed(found: ParityReport, seconds: float) -> dict[str, object]:

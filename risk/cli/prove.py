@@ -16,6 +16,12 @@ _From = Annotated[
     str | None, typer.Option("--from", help="RFC 3339; decided_at. Instead of --hours.")
 ]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
+_JudgeEvery = Annotated[
+    int,
+    typer.Option(
+        "--judge-every", min=0, help="Judge one decision in so many again; 1: all, 0: none."
+    ),
+]
 EVERY_S: Final = 60.0
 NICE: Final = 10  # decisions come before their proof
 
@@ -33,6 +39,7 @@ def prove(
         float, typer.Option("--hours", min=0.0, help="How far back the first turn checks.")
     ] = 1.0,
     begin: _From = None,
+    judge_every: _JudgeEvery = 1,
     metrics_port: Annotated[
         int, typer.Option("--metrics-port", help="On loopback; 0 is a free port.")
     ] = 0,
@@ -40,12 +47,13 @@ def prove(
 ) -> None:
     """Prove every decision as it is published, and say loudly where that fails; until SIGTERM.
 
-    A process of its own, one for each world. Metrics weir_parity_* at /metrics; /healthz answers
-    503 once a decision differs from history; so does an error in the log, and the part "parity"
-    of the API's /readyz on the same machine. The last certificate is parity/WORLD.json in the
-    state folder; the one of each whole day (UTC) is kept as parity/WORLD/YYYY-MM-DD.json. When it
-    is stopped it takes one more turn first. Exit codes: 0 stopped, 1 a difference was found, 2
-    bad input.
+    Vectors and scores are made again, and each decision is judged again by the versions that it
+    names. A process of its own, one for each world. Metrics weir_parity_* at /metrics; /healthz
+    answers 503 once a decision differs from history; so does an error in the log, and the part
+    "parity" of the API's /readyz on the same machine. The last certificate is parity/WORLD.json
+    in the state folder; the one of each whole day (UTC) is kept as parity/WORLD/YYYY-MM-DD.json.
+    When it is stopped it takes one more turn first. Exit codes: 0 stopped, 1 a difference was
+    found, 2 bad input.
     """
     import os
 
@@ -62,25 +70,29 @@ def prove(
     if begin is not None:
         from_ms, _ = range_ms(begin, None)
     with parts_of(settings, "prove") as ready:
-        problem = asyncio.run(_serve(ready, clock, metrics_port, every, from_ms))
+        problem = asyncio.run(_serve(ready, clock, metrics_port, every, (from_ms, judge_every)))
     if problem:
         typer.echo(problem, err=True)
         raise typer.Exit(1)
 
 
 async def _serve(
-    settings: Settings, clock: Clock, port: int, every_s: float, from_ms: int
+    settings: Settings, clock: Clock, port: int, every_s: float, what: tuple[int, int]
 ) -> str | None:
-    """Take turns until told to stop; why the proof does not stand, None while it does."""
+    """Take turns until told to stop; why the proof does not stand, None while it does.
+
+    ``what`` is since when (ms), and how many decisions one that is judged again stands for.
+    """
     import signal
 
     from risk.bootstrap import proof_note
     from risk.cli.proofs import models_of, rates_of
+    from risk.cli.versions_at_hand import VersionsAtHand
     from risk.domain.errors import WeirError
     from risk.observability.metrics import Metrics
     from risk.scheduler import Scheduler
     from streams.metrics import metrics_port
-    from streams.prover import Prover
+    from streams.prover import Means, Prover
     from streams.topics import Topics
 
     stop = asyncio.Event()
@@ -89,9 +101,10 @@ async def _serve(
     metrics = Metrics()
     _say_build(metrics)
     topics = Topics(settings.world)
-    prover = Prover(
-        settings.kafka, topics, rates_of(settings), models_of(settings), clock, metrics, from_ms
-    )
+    from_ms, judge_every = what
+    versions = VersionsAtHand(settings, kafka=True)
+    means = Means(rates_of(settings), models_of(settings), versions, judge_every)
+    prover = Prover(settings.kafka, topics, means, clock, metrics, from_ms)
     note, ready = proof_note(settings), settings.state / "ready" / f"prove-{settings.world}"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)
@@ -111,6 +124,7 @@ async def _serve(
         await prover.note(note)
     except WeirError as error:
         typer.echo(f"the last turn failed: {error}", err=True)
+    await versions.close()
     ready.unlink(missing_ok=True)
     return prover.problem
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 N = TypeVar("N")
 
 
+class JudgedCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Decisions of this run that were judged again, byte for byte."""
+
+    checked: int = 0
+    equal: int = 0
+    unequal: int = 0
+    unprovable: dict[str, int] = {}
+
+
 class ParityCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Decisions of this run, proven while it ran; ``unprovable`` by cause."""
 
@@ -21,6 +30,7 @@ class ParityCounts(msgspec.Struct, frozen=True, kw_only=True):
     unequal: int = 0
     damaged: int = 0
     unprovable: dict[str, int] = {}
+    judgements: JudgedCounts | None = None
 
 
 class ArchiveCounts(msgspec.Struct, frozen=True, kw_only=True):

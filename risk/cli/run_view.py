@@ -86,9 +86,12 @@ def _line(tally: Tally, elapsed_s: float, per_s: float) -> str:
 
 def _proven(proof: Proof) -> str:
     parity, archive = proof.parity, proof.archive
+    judged = ""
+    if parity.judgements is not None:
+        judged = f"; judged again {parity.judgements.equal:,} of {parity.judgements.checked:,}"
     return (
         f"proven {parity.equal:,} of {parity.checked:,}, unequal {parity.unequal},"
-        f" unprovable {sum(parity.unprovable.values())}; archived {archive.rows:,} rows"
+        f" unprovable {sum(parity.unprovable.values())}{judged}; archived {archive.rows:,} rows"
     )
 
 

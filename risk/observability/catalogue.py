@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 from risk.domain.decision import Degraded, Door
 from risk.domain.errors import EVENT_ERRORS
 from risk.domain.outcome import Outcome
+from risk.rules.alerting import SEVERITIES
 
 CounterName = Literal[
     "weir_decisions_total",
@@ -34,11 +35,17 @@ CounterName = Literal[
     "weir_parity_unequal_total",
     "weir_parity_unprovable_total",
     "weir_parity_damaged_total",
+    "weir_parity_judged_total",
     "weir_archive_rows_total",
     "weir_versions_refused_total",
     "weir_models_refused_total",
     "weir_shadow_scored_total",
     "weir_shadow_dropped_total",
+    "weir_alerts_total",
+    "weir_alerts_suppressed_total",
+    "weir_alerts_unknown_books_total",
+    "weir_alerts_unseen_total",
+    "weir_alerts_series_dropped_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
@@ -57,6 +64,9 @@ GaugeName = Literal[
     "weir_archive_damaged",
     "weir_archive_written_seconds",
     "weir_version_number",
+    "weir_alerts_lag",
+    "weir_alerts_seen_seconds",
+    "weir_alerts_streams",
 ]
 HistogramName = Literal[
     "weir_decision_seconds",
@@ -154,6 +164,10 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_parity_damaged_total": _counter(
         "Records of the topics that are not what Weir wrote, and runs of offsets that are gone."
     ),
+    "weir_parity_judged_total": _counter(
+        "Decisions judged again by the versions that they name, by result.",
+        result=("equal", "unequal", "unprovable"),
+    ),
     "weir_parity_waiting": _gauge(
         "Decisions that wait for a record which they saw and nobody has published yet."
     ),
@@ -180,6 +194,26 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_shadow_dropped_total": _counter(
         "Payments that the challenger did not score: its queue was full, or Kafka took nothing."
     ),
+    "weir_alerts_total": _counter(
+        "Alerts published.", type=("rule", "rate"), severity=SEVERITIES
+    ),
+    "weir_alerts_suppressed_total": _counter(
+        "Hits held back because their group has an alert within its span."
+    ),
+    "weir_alerts_unknown_books_total": _counter(
+        "Hits whose book is not known here; only those of the action alert became alerts."
+    ),
+    "weir_alerts_unseen_total": _counter(
+        "Decisions that were gone or unfit before alerts looked at them."
+    ),
+    "weir_alerts_series_dropped_total": _counter(
+        "Subjects of rate rules that made room for others; they are counted anew."
+    ),
+    "weir_alerts_lag": _gauge("Decisions that alerts have not looked at yet."),
+    "weir_alerts_seen_seconds": _gauge(
+        "Unix time at which alerts had last looked at every decision."
+    ),
+    "weir_alerts_streams": _gauge("Open streams of alerts at this API process."),
     "weir_version_number": _gauge(
         "How often a kind of version was made live, as far as this process follows.",
         kind=VERSIONED,
@@ -198,7 +232,7 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_ready": _gauge("1 while /readyz answers 200."),
     "weir_build_info": _gauge(
         "Always 1; the labels name the version and the process.",
-        version=(), process=("api", "worker", "run", "prove"),
+        version=(), process=("api", "worker", "run", "prove", "alerts"),
     ),
     "weir_decision_seconds": MetricSpec(
         "histogram",

@@ -29,7 +29,7 @@ from risk.domain.times import parse_rfc3339, rfc3339
 from risk.observability.catalogue import PARITY_CAUSES
 from risk.observability.metrics import Metrics
 from risk.settings import Settings
-from streams.prover import DAY_AFTER_MS, DAY_MS, Prover
+from streams.prover import DAY_AFTER_MS, DAY_MS, Means, Prover
 from streams.topics import Topics
 from tests.support.memory import START_MS
 from tests.support.proof_world import OneModel, publish, story, to_base
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
 def prover(kafka: str, world: str, metrics: Metrics) -> Prover:
     clock = ManualClock(START_MS)
-    return Prover(kafka, Topics(world), to_base, OneModel(), clock, metrics, 0)
+    return Prover(kafka, Topics(world), Means(to_base, OneModel()), clock, metrics, 0)
 
 
 def forged(records: Sequence[HistoryRecord], place: int) -> HistoryRecord:
@@ -172,7 +172,7 @@ async def test_each_whole_day_gets_a_certificate_that_stays(kafka: str, tmp_path
     records, world = story(55, 150), "prover-days"
     await publish(kafka, Topics(world), records)
     clock = ManualClock(START_MS)
-    one = Prover(kafka, Topics(world), to_base, OneModel(), clock, Metrics(), 0)
+    one = Prover(kafka, Topics(world), Means(to_base, OneModel()), clock, Metrics(), 0)
     assert await one.note_day(tmp_path) is None  # it has only begun
     midnight_ms = (START_MS // DAY_MS + 1) * DAY_MS
     clock.advance(midnight_ms - START_MS + DAY_AFTER_MS)
@@ -198,7 +198,7 @@ async def test_a_day_that_differs_is_loud(kafka: str, tmp_path: Path) -> None:
     changed = [*records[:place], forged(records, place), *records[place + 1 :]]
     await publish(kafka, Topics(world), changed)
     clock = ManualClock(START_MS)
-    one = Prover(kafka, Topics(world), to_base, OneModel(), clock, Metrics(), 0)
+    one = Prover(kafka, Topics(world), Means(to_base, OneModel()), clock, Metrics(), 0)
     clock.advance((START_MS // DAY_MS + 1) * DAY_MS - START_MS + DAY_AFTER_MS)
     file = await one.note_day(tmp_path)
     assert file is not None
