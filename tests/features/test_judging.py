@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -18,12 +19,19 @@ from risk.domain.decision import Decision, Evidence, decode_decision, encode_dec
 from risk.domain.errors import BadVersion, Unavailable
 from risk.domain.limits import TIME_MS_MAX
 from risk.domain.outcome import Outcome
+from risk.judgement import Versions
 from risk.replay import Named, evidence_of
 from tests.risk.test_engine import an_arrival
 from tests.support.memory import START_MS
 from tests.support.proof_world import RATES, STEP_MS, ListHistory, OneModel, scorer, story, to_base
 
 END_MS = TIME_MS_MAX - 1
+
+
+@cache
+def held_versions() -> Versions:
+    """What judges a story, but for its model."""
+    return new_judgement(RATES).versions
 
 
 class StoryVersions:
@@ -39,7 +47,7 @@ class StoryVersions:
             raise self._error
         if self.missing:
             return None
-        held = new_judgement(RATES).versions
+        held = held_versions()
         event = msgspec.json.decode(evidence.event)
         return Named(
             features=FEATURE_NAMES,
