@@ -13,7 +13,7 @@ from risk.domain.decision import Decision, RuleHit, decode_decision, encode_deci
 from risk.domain.errors import BadVersion
 from risk.domain.findings import Findings
 from risk.domain.observation import Arrival, Claimed, Lost
-from risk.judgement import Rules, Scoring
+from risk.judgement import Rules, Scoring, Versions
 from risk.policy import Policy
 from risk.replay import Named, RecordedFailures, evidence_of, first_difference, judge_again
 from tests.risk.test_engine import an_arrival
@@ -32,6 +32,12 @@ def amount_of(decision: Decision) -> int | None:
     return RATES.to_base(event["amount_minor"], event["currency"])
 
 
+@cache
+def shipped() -> Versions:
+    """What judges where nothing was published."""
+    return new_judgement(RATES).versions
+
+
 def named(
     decision: Decision,
     *,
@@ -39,7 +45,7 @@ def named(
     rules: Rules | None = None,
     policy: Policy | None = None,
 ) -> Named:
-    held = new_judgement(RATES).versions
+    held = shipped()
     return Named(
         features=FEATURE_NAMES,
         amount_base=amount_of(decision),
@@ -89,7 +95,7 @@ def named_plain(decision: Decision) -> Named:
         features=FEATURE_NAMES,
         amount_base=an_arrival(1).amount_base,
         scoring=None,
-        rules=new_judgement(RATES).versions.rules,
+        rules=shipped().rules,
         policy=Policy(),
     )
 
