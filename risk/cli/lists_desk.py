@@ -1,0 +1,72 @@
+"""What the commands of lists share: the desk on real parts, and reading without Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from risk.lists.desk import ListDesk
+    from risk.settings import Settings
+    from risk.storage.lists import SqlLists
+
+T = TypeVar("T")
+
+
+def at_the_desk(world: str | None, act: Callable[[ListDesk], T]) -> T:
+    """What ``act`` gives at the desk of a world, with Kafka and the SQL store open."""
+    import asyncio
+
+    from risk.cli.proofs import parts_of, settings_of
+    from risk.storage.sql import open_store
+
+    with parts_of(settings_of(world), "lists") as settings:
+        engine = open_store(settings)
+        try:
+            return asyncio.run(_act(settings, engine, act))
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def stored_lists(world: str | None) -> Iterator[SqlLists]:
+    """The lists of a world as the SQL store has them; needs no Kafka."""
+    from risk.cli.proofs import settings_of
+    from risk.storage.lists import SqlLists
+    from risk.storage.sql import open_store
+
+    settings = settings_of(world)
+    engine = open_store(settings)
+    try:
+        yield SqlLists(engine, settings.world)
+    finally:
+        engine.dispose()
+
+
+async def _act(settings: Settings, engine: Engine, act: Callable[[ListDesk], T]) -> T:
+    import asyncio
+
+    from features.catalogue import CATALOGUE
+    from risk.domain.clock import SystemClock
+    from risk.rules.schema import Schema
+    from risk.rules.words import reserved_names
+    from risk.storage.lists import SqlLists
+    from risk.versions.store import VersionStore
+    from streams.admin import ensure_topics
+    from streams.control import Control
+    from streams.list_outlet import open_list_desk
+    from streams.publish import KafkaPublisher
+    from streams.topics import Topics
+
+    topics = Topics(settings.world)
+    await ensure_topics(settings.kafka, topics)
+    async with KafkaPublisher(settings.kafka, topics) as publisher:
+        store = VersionStore(settings.state / "versions")
+        control = Control(settings.kafka, topics, store, publisher)
+        lists, names = SqlLists(engine, settings.world), reserved_names(Schema.of(CATALOGUE))
+        opened = open_list_desk(control, lists, names, SystemClock().now_ms, settings.world)
+        async with opened as desk:
+            return await asyncio.to_thread(act, desk)
