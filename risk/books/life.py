@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 
 from risk.books.difference import acting
-from risk.domain.errors import BadBook, BadVersion
+from risk.domain.errors import BadBook, BadConfiguration, BookRefused
 from risk.rules.book import Book, Rule, State
+from risk.rules.formatter import formatted
+from risk.rules.syntax import Refused
 
 NAME_CHARS_MAX: Final = 128
 
@@ -51,36 +53,16 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked_name(name: str) -> str:
-    """``name`` without space around it; raises BadVersion where nobody is named."""
+    """``name`` without space around it; raises BadConfiguration where nobody is named."""
     name = name.strip()
     if not 0 < len(name) <= NAME_CHARS_MAX or not name.isprintable():
-        raise BadVersion(f"--as: who does it? 1 to {NAME_CHARS_MAX} printable characters")
+        raise BadConfiguration(f"--as: who does it? 1 to {NAME_CHARS_MAX} printable characters")
     return name
 
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names are of one person: case and space around them do not count."""
     return one.strip().casefold() == other.strip().casefold()
-
-
-def check_evidence(report: bytes, book: str) -> str:
-    """The SHA-256 of an evidence report in hex.
-
-    Raises BadVersion where it is no JSON object, or says that it is about another book.
-    """
-    try:
-        told = msgspec.json.decode(report)
-    except msgspec.DecodeError as error:
-        raise BadVersion(f"the evidence report is no JSON: {error}") from None
-    if not isinstance(told, dict):
-        raise BadVersion("the evidence report is no JSON object")
-    about = told.get("digest", told.get("book_digest", book))
-    if about != book:
-        raise BadVersion(
-            f"the evidence report is about book {str(about)[:12]}, not {book[:12]};"
-            " make it again for this book"
-        )
-    return hashlib.sha256(report).hexdigest()
 
 
 def signature_of(secret: bytes, subject: str, author: str, approver: str) -> str:
@@ -90,11 +72,13 @@ def signature_of(secret: bytes, subject: str, author: str, approver: str) -> str
 
 
 def approved(proposal: Proposal, approver: str, at_ms: int, secret: bytes) -> Proposal:
-    """``proposal``, approved; raises BadVersion for its author, or where it is approved."""
+    """``proposal``, approved; raises BookRefused for its author, or where it is approved."""
     if same_person(proposal.author, approver):
-        raise BadVersion(f"{approver} is the author; somebody else must approve it (four eyes)")
+        raise BookRefused(
+            "FOUR_EYES", f"{approver} is the author; somebody else must approve it (four eyes)"
+        )
     if proposal.approver:
-        raise BadVersion(f"{proposal.approver} has approved it already")
+        raise BookRefused("ALREADY_DONE", f"{proposal.approver} has approved it already")
     signature = signature_of(secret, proposal.subject.digest(), proposal.author, approver)
     return msgspec.structs.replace(
         proposal, approver=approver, approved_at_ms=at_ms, signature=signature
@@ -102,22 +86,27 @@ def approved(proposal: Proposal, approver: str, at_ms: int, secret: bytes) -> Pr
 
 
 def check_publishable(proposal: Proposal | None, subject: Subject, by: str, secret: bytes) -> None:
-    """Raises BadVersion unless exactly ``subject`` was approved, and ``by`` is not its author."""
+    """Raises BookRefused unless exactly ``subject`` was approved, and ``by`` is not its author."""
     if proposal is None or proposal.subject != subject:
-        raise BadVersion(
+        raise BookRefused(
+            "UNKNOWN_PROPOSAL",
             f"nobody proposed book {subject.book[:12]} with evidence {subject.evidence[:12]}"
             " and this range of data; what was approved differs, or nothing was:"
-            " `weir rules propose`, then another person's `weir rules approve`"
+            " `weir rules propose`, then another person's `weir rules approve`",
         )
     if not proposal.approver:
-        raise BadVersion("it is not approved yet; another person runs `weir rules approve`")
+        raise BookRefused("NOT_APPROVED", "it is not approved yet; another person must approve it")
     if same_person(proposal.author, by):
-        raise BadVersion(f"{by} is the author; somebody else must publish it (four eyes)")
+        raise BookRefused(
+            "FOUR_EYES", f"{by} is the author; somebody else must publish it (four eyes)"
+        )
     wanted = signature_of(secret, subject.digest(), proposal.author, proposal.approver)
     if same_person(proposal.author, proposal.approver) or not hmac.compare_digest(
         wanted, proposal.signature
     ):
-        raise BadVersion("the approval does not bear its signature; approve it again")
+        raise BookRefused(
+            "SIGNATURE_MISMATCH", "the approval does not bear its signature; propose it again"
+        )
 
 
 def check_successor(live: Book, new: Book) -> None:
@@ -127,6 +116,23 @@ def check_successor(live: Book, new: Book) -> None:
         f"rule {rule.id} was retired; give what replaces it an id of its own"
         for rule in new.rules
         if rule.id in gone and rule.state != "retired"
+    ]
+    if problems:
+        raise BadBook(problems)
+
+
+def check_order(live: Book, new: Book) -> None:
+    """Raises BadBook where a condition would act that was not in the shadow before.
+
+    Draft, shadow, live: what acts in ``new`` stands in the shadow of ``live``, or acts in it
+    already, under whatever id. How long it stood there is for the evidence to say.
+    """
+    seen = {_plain(rule.when) for rule in live.rules if rule.state in ("shadow", "live")}
+    problems = [
+        f"rule {rule.id} would act on a condition that was not in the shadow yet;"
+        " `weir rules shadow` first (a changed condition of a live rule under an id of its own)"
+        for rule in acting(new)
+        if _plain(rule.when) not in seen
     ]
     if problems:
         raise BadBook(problems)
@@ -171,6 +177,13 @@ def with_retired(live: Book, rule_id: str) -> Book:
     """``live`` with a rule that does not act retired, for ever; raises BadBook else."""
     why = "pause a live rule first; a retired one stays retired"
     return _moved(live, rule_id, ("draft", "shadow"), "retired", why)
+
+
+def _plain(when: str) -> str:
+    try:
+        return formatted(when)
+    except Refused:
+        return when
 
 
 def _moved(live: Book, rule_id: str, begin: tuple[State, ...], end: State, why: str) -> Book:

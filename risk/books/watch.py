@@ -37,7 +37,7 @@ class Watch:
             payments=1,
             blocks=int(blocked),
             reviews=int(decision.outcome is Outcome.REVIEW),
-            good_stopped=1.0 - (decision.score or 0.0) if blocked and decision.score else 0.0,
+            good_stopped=1.0 - decision.score if blocked and decision.score is not None else 0.0,
             slow=int(waited_ms > SLOW_MS),
         )
         book = decision.evidence.digests.book

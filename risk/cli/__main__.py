@@ -10,7 +10,14 @@ from pathlib import Path
 
 import typer
 
-from risk.domain.errors import AlreadyRunning, BadBook, BadConfiguration, InvalidEvent, WeirError
+from risk.domain.errors import (
+    AlreadyRunning,
+    BadBook,
+    BadConfiguration,
+    BookRefused,
+    InvalidEvent,
+    WeirError,
+)
 
 # In the order of the help page. A module exposes ``register(app)`` and imports what is heavy
 # inside its functions, so that every command starts fast.
@@ -18,7 +25,7 @@ COMMANDS = (
     *("setup", "doctor", "run", "worker", "api"),
     *("keys", "payments", "labels", "parked", "dataset", "backfill", "models", "features", "rules"),
     *("contracts", "train", "simulate", "scenarios", "archive", "bench", "parity", "prove"),
-    *("rebuild", "audit", "replay", "explain", "versions", "drift", "retrain"),
+    *("rebuild", "audit", "replay", "explain", "versions", "lists", "alerts", "drift", "retrain"),
 )
 FAILED, BAD_INPUT, IN_USE = 1, 2, 3
 
@@ -49,7 +56,7 @@ def prepare_environment() -> None:
 def explain(problem: Exception) -> tuple[str, int] | None:
     """What to say about an error and the exit code, or none if it is a defect of ours."""
     if isinstance(problem, WeirError):
-        bad_input = isinstance(problem, BadConfiguration | InvalidEvent | BadBook)
+        bad_input = isinstance(problem, BadConfiguration | InvalidEvent | BadBook | BookRefused)
         in_use = isinstance(problem, AlreadyRunning)
         code = IN_USE if in_use else BAD_INPUT if bad_input else FAILED
         return f"{problem.code}: {problem}\n{problem.operator}", code

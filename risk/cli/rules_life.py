@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from risk.cli.rules_desk import Desk
+    from collections.abc import Awaitable, Callable
+
+    from risk.books.desk import BookDesk
+    from risk.books.evidence import Evidence
+    from risk.books.life import Subject
     from risk.rules.book import Book
     from risk.versions.version import Live
 
 _File = Annotated[Path, typer.Argument(help="A book as YAML.", show_default=False)]
 _Rule = Annotated[str, typer.Argument(help="The id of a rule of the live book.")]
 _As = Annotated[str, typer.Option("--as", help="Who does it; kept for ever.")]
-_Evidence = Annotated[Path, typer.Option("--evidence", help="The evidence report (JSON).")]
-_From = Annotated[str, typer.Option("--from", help="Begin of the evidence's data (RFC 3339).")]
-_To = Annotated[str, typer.Option("--to", help="End of the evidence's data (RFC 3339).")]
+_Evidence = Annotated[Path, typer.Option("--evidence", help="The report of its back-test (JSON).")]
+_From = Annotated[str | None, typer.Option("--from", help="Begin of the data; as in the report.")]
+_To = Annotated[str | None, typer.Option("--to", help="End of the data; as in the report.")]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
@@ -50,14 +54,13 @@ def diff(
     from risk.books.difference import differences
     from risk.cli.proofs import write_report
     from risk.cli.rules import read
-    from risk.cli.rules_desk import desk_of
+    from risk.cli.rules_desk import with_desk
 
     new = read(file)
     if against is not None:
         old = read(against)
     else:
-        with desk_of(world) as desk:
-            old = desk.live_book()
+        old = with_desk(world, lambda desk: desk.library.live_book())
     lines = differences(old, new)
     write_report(report, {"old": old.digest(), "new": new.digest(), "changes": lines})
     for line in lines or ["nothing changed"]:
@@ -67,70 +70,63 @@ def diff(
 def propose(
     file: _File,
     evidence: _Evidence,
-    begin: _From,
-    end: _To,
     author: _As,
+    begin: _From = None,
+    end: _To = None,
     world: _World = None,
     report: _Report = None,
 ) -> None:
-    """Propose FILE for going live, with the evidence it is to be judged by.
+    """Propose FILE for going live, with the back-test it is to be judged by.
 
     Report keys: subject (the hash to be signed), book, evidence, from_ms, to_ms, author, changes.
-    Exit codes: 0, 1 evidence of another book, or Kafka or SQL does not answer, 2 bad book or input.
+    Exit codes: 0, 1 Kafka or SQL does not answer, 2 bad book, evidence or input.
     """
     import msgspec
 
     from risk.books.difference import differences
-    from risk.books.life import check_successor, checked_name
-    from risk.cli.proofs import range_ms, write_report
+    from risk.books.life import checked_name
+    from risk.cli.proofs import write_report
     from risk.cli.rules import read
-    from risk.cli.rules_desk import desk_of
+    from risk.cli.rules_desk import with_desk
 
     author, book = checked_name(author), read(file)
-    with desk_of(world) as desk:
-        held = desk.live_book()
-        check_successor(held, book)
-        desk.check(book)
-        subject = desk.subject(book, evidence, *range_ms(begin, end))
-        proposal = desk.propose(book, subject, author)
+    shown, _ = _signed(book, evidence, begin, end)
+
+    async def work(desk: BookDesk) -> tuple[Book, Subject]:
+        held = await desk.library.live_book()
+        return held, (await desk.propose(book, shown, author)).subject
+
+    held, subject = with_desk(world, work)
     changes = differences(held, book)
-    content = msgspec.to_builtins(proposal.subject)
-    told = {"subject": subject.digest(), **content, "author": author, "changes": changes}
-    write_report(report, told)
+    told = {"subject": subject.digest(), **msgspec.to_builtins(subject), "author": author}
+    write_report(report, {**told, "changes": changes})
     for line in changes or ["nothing changed"]:
         typer.echo(line)
-    typer.echo(f"proposed as {subject.digest()[:12]}; somebody else must approve it")
+    typer.echo(f"proposed as {subject.digest()}; somebody else must approve it")
 
 
 def approve(
     file: _File,
     evidence: _Evidence,
-    begin: _From,
-    end: _To,
     approver: _As,
+    begin: _From = None,
+    end: _To = None,
     world: _World = None,
     report: _Report = None,
 ) -> None:
     """Sign book, evidence and range of data. The author cannot.
 
-    Report keys: subject, book, author, approver, approved_at_ms, signature. Exit codes: 0, 1 not
-    to be signed, or Kafka or SQL does not answer, 2 bad book or input.
+    Report keys: subject, book, author, approver, approved_at_ms, signature. Exit codes: 0, 1 Kafka
+    or SQL does not answer, 2 not to be signed, or bad book, evidence or input.
     """
-    from risk.books.life import approved, checked_name
-    from risk.cli.proofs import range_ms, write_report
+    from risk.books.life import checked_name
+    from risk.cli.proofs import write_report
     from risk.cli.rules import read
-    from risk.cli.rules_desk import desk_of
-    from risk.domain.errors import BadVersion
+    from risk.cli.rules_desk import with_desk
 
-    approver, book = checked_name(approver), read(file)
-    with desk_of(world) as desk:
-        subject = desk.subject(book, evidence, *range_ms(begin, end))
-        found = desk.life.proposal(subject)
-        if found is None:
-            raise BadVersion("nobody proposed this book with this evidence and range of data")
-        signed = approved(found, approver, desk.now_ms, desk.secret)
-        desk.note("approve", subject.book, approver, subject=subject.digest())
-        desk.life.approve(signed)
+    approver = checked_name(approver)
+    _, subject = _signed(read(file), evidence, begin, end)
+    signed = with_desk(world, lambda desk: desk.approve(subject.digest(), approver))
     told = {
         "subject": subject.digest(),
         "book": subject.book,
@@ -146,30 +142,23 @@ def approve(
 def publish(
     file: _File,
     evidence: _Evidence,
-    begin: _From,
-    end: _To,
     actor: _As,
+    begin: _From = None,
+    end: _To = None,
     world: _World = None,
     report: _Report = None,
 ) -> None:
     """Make an approved book live on every worker and API.
 
-    Report keys: kind, digest, previous, number, author, at_ms, reason. Exit codes: 0, 1 not
-    approved as it is, or Kafka or SQL does not answer, 2 bad book; the live book then stays.
+    Report keys: kind, digest, previous, number, author, at_ms, reason. Exit codes: 0, 1 Kafka or
+    SQL does not answer, 2 bad book, or not approved as it is; the live book then stays.
     """
-    from risk.books.life import check_publishable, check_successor, checked_name
-    from risk.cli.proofs import range_ms
+    from risk.books.life import checked_name
     from risk.cli.rules import read
-    from risk.cli.rules_desk import desk_of
 
-    actor, book = checked_name(actor), read(file)
-    with desk_of(world) as desk:
-        subject = desk.subject(book, evidence, *range_ms(begin, end))
-        check_publishable(desk.life.proposal(subject), subject, actor, desk.secret)
-        check_successor(desk.live_book(), book)
-        desk.check(book)
-        live = desk.make_live(book, actor, "publish", subject=subject.digest())
-    _say(live, report)
+    actor = checked_name(actor)
+    _, subject = _signed(read(file), evidence, begin, end)
+    _live(world, report, lambda desk: desk.publish(subject.digest(), actor))
 
 
 def shadow(
@@ -179,15 +168,11 @@ def shadow(
 
     What acts stays as it is, so nobody has to approve. Report keys and exit codes as publish.
     """
-    from risk.books.life import checked_name, with_shadow
+    from risk.books.life import checked_name
     from risk.cli.rules import read
-    from risk.cli.rules_desk import desk_of
 
     actor, draft = checked_name(actor), read(file)
-    with desk_of(world) as desk:
-        made = with_shadow(desk.live_book(), draft)
-        live = _checked_live(desk, made, actor, "shadow", reason)
-    _say(live, report)
+    _live(world, report, lambda desk: desk.shadow(draft, actor, reason))
 
 
 def pause(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
@@ -196,13 +181,10 @@ def pause(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
 
     Report keys and exit codes as publish.
     """
-    from risk.books.life import checked_name, with_paused
-    from risk.cli.rules_desk import desk_of
+    from risk.books.life import checked_name
 
-    actor = checked_name(actor)
-    with desk_of(world) as desk:
-        live = desk.make_live(with_paused(desk.live_book(), rule), actor, "pause", reason)
-    _say(live, report)
+    actor, reason = checked_name(actor), _said(reason)
+    _live(world, report, lambda desk: desk.pause(rule, actor, reason))
 
 
 def retire(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
@@ -211,13 +193,10 @@ def retire(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
 
     Report keys and exit codes as publish.
     """
-    from risk.books.life import checked_name, with_retired
-    from risk.cli.rules_desk import desk_of
+    from risk.books.life import checked_name
 
-    actor = checked_name(actor)
-    with desk_of(world) as desk:
-        live = desk.make_live(with_retired(desk.live_book(), rule), actor, "retire", reason)
-    _say(live, report)
+    actor, reason = checked_name(actor), _said(reason)
+    _live(world, report, lambda desk: desk.retire(rule, actor, reason))
 
 
 def rollback(
@@ -232,21 +211,9 @@ def rollback(
     Report keys and exit codes as publish.
     """
     from risk.books.life import checked_name
-    from risk.bootstrap import shipped_book
-    from risk.cli.rules_desk import desk_of
-    from risk.domain.errors import BadVersion
 
-    actor = checked_name(actor)
-    with desk_of(world) as desk:
-        pointer = desk.live()
-        if pointer is None:
-            raise BadVersion("no book was published yet: what ships judges")
-        wanted = to or pointer.previous or shipped_book().digest()
-        book = desk.known_book(wanted)
-        if book.digest() == pointer.digest:
-            raise BadVersion(f"book {pointer.digest[:12]} is live already; name another with --to")
-        live = desk.make_live(book, actor, "rollback", reason)
-    _say(live, report)
+    actor, reason = checked_name(actor), _said(reason)
+    _live(world, report, lambda desk: desk.roll_back(to, actor, reason))
 
 
 def history(world: _World = None, report: _Report = None) -> None:
@@ -258,27 +225,60 @@ def history(world: _World = None, report: _Report = None) -> None:
     import msgspec
 
     from risk.cli.proofs import write_report
-    from risk.cli.rules_desk import desk_of
+    from risk.cli.rules_desk import with_desk
     from risk.domain.times import rfc3339
 
-    with desk_of(world) as desk:
-        live, proposals, notes = desk.live(), desk.life.proposals(), desk.life.notes()
-    content: dict[str, Any] = {"live": live, "proposals": proposals, "notes": notes}
+    async def work(desk: BookDesk) -> dict[str, Any]:
+        return {
+            "live": await desk.library.pointer(),
+            "proposals": await desk.proposals(),
+            "notes": await desk.notes(),
+        }
+
+    content = with_desk(world, work)
     write_report(report, msgspec.to_builtins(content))
-    for note in notes:
+    for note in content["notes"]:
         said = f"{rfc3339(note.at_ms)}  {note.action:<10}{note.book[:12]}  {note.actor}"
         typer.echo(f"{said}  {note.reason}".rstrip())
+    live = content["live"]
     typer.echo(f"live: {live.digest}" if live else "live: the book that ships")
 
 
-def _checked_live(desk: Desk, book: Book, actor: str, action: str, reason: str) -> Live:
-    desk.check(book)
-    return desk.make_live(book, actor, action, reason)
+def _signed(
+    book: Book, evidence: Path, begin: str | None, end: str | None
+) -> tuple[Evidence, Subject]:
+    """The report in a file, and what is signed with it; raises BookRefused."""
+    from risk.books.desk import subject_of
+    from risk.books.evidence import read_evidence
+    from risk.domain.errors import BadConfiguration
+    from risk.domain.times import parse_rfc3339
+
+    try:
+        shown = read_evidence(evidence.read_bytes())
+    except OSError as error:
+        raise BadConfiguration(f"--evidence {evidence}: {error.strerror}") from None
+    try:
+        from_ms, to_ms = (None if one is None else parse_rfc3339(one) for one in (begin, end))
+    except ValueError as error:
+        raise BadConfiguration(f"--from and --to: {error}") from None
+    return shown, subject_of(book, shown, from_ms, to_ms)
 
 
-def _say(live: Live, report: Path | None) -> None:
+def _said(reason: str) -> str:
+    from risk.domain.errors import BadConfiguration
+
+    if not reason.strip():
+        raise BadConfiguration("--reason: say why; it is kept for ever")
+    return reason.strip()
+
+
+def _live(
+    world: str | None, report: Path | None, act: Callable[[BookDesk], Awaitable[Live]]
+) -> None:
     from risk.cli.proofs import write_report
+    from risk.cli.rules_desk import with_desk
 
+    live = with_desk(world, act)
     write_report(report, live)
     before = live.previous[:12] or "what ships"
     typer.echo(f"book {live.digest[:12]} is live in place of {before} (number {live.number})")

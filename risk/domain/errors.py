@@ -10,6 +10,7 @@ WeirError                       anything Weir refuses or cannot do, with a stabl
 ├── BadModel                    a model that may not serve
 ├── BadBook                     a rule book that may not be published
 ├── BadVersion                  a stored version that is not what its digest says
+│   └── BookRefused             a change of the live book that may not be made as it is asked for
 ├── BadConfiguration            a setting, a mapping or a start-up condition is wrong
 └── AlreadyRunning              this state folder is in use (exit code 3)
 """
@@ -139,6 +140,30 @@ class BadVersion(WeirError):
     code = "BAD_VERSION"
     http_status = 409
     operator = "The live version was not touched. Publish the version again from its source."
+
+
+class BookRefused(BadVersion):
+    """This may not be done to a book; nothing was changed. ``code`` is one of ``BOOK_REFUSALS``."""
+
+    operator = "Nothing was changed. Do what the message says, then try again."
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.http_status = BOOK_REFUSALS[code]
+        self.code = code
+
+
+# code -> HTTP status
+BOOK_REFUSALS: dict[str, int] = {
+    "FOUR_EYES": 403,
+    "UNKNOWN_BOOK": 404,
+    "UNKNOWN_PROPOSAL": 404,
+    "NOT_APPROVED": 409,
+    "ALREADY_DONE": 409,
+    "SIGNATURE_MISMATCH": 409,
+    "EVIDENCE_UNFIT": 422,
+    "EVIDENCE_MISMATCH": 422,
+}
 
 
 class BadConfiguration(WeirError):

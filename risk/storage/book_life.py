@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from risk.books.life import Note, Proposal, Subject
-from risk.domain.errors import BadVersion, Unavailable
+from risk.domain.errors import BookRefused, Unavailable
 from risk.storage.sql import connection
 from risk.storage.tables import BOOK_NOTES, BOOK_PROPOSALS
 
@@ -24,7 +24,7 @@ class SqlBookLife:
         self._world = world
 
     def propose(self, proposal: Proposal) -> None:
-        """Keep a new proposal; raises BadVersion where the same was proposed before."""
+        """Keep a new proposal; raises BookRefused where the same was proposed before."""
         subject = proposal.subject
         row = {
             **msgspec.structs.asdict(subject),
@@ -42,8 +42,9 @@ class SqlBookLife:
         except Unavailable as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
-            raise BadVersion(
-                f"book {subject.book[:12]} with this evidence was proposed before; approve it"
+            raise BookRefused(
+                "ALREADY_DONE",
+                f"book {subject.book[:12]} with this evidence was proposed before; approve it",
             ) from None
 
     def proposal(self, subject: Subject) -> Proposal | None:
@@ -66,7 +67,7 @@ class SqlBookLife:
             return [_proposal(row) for row in link.execute(query)]
 
     def approve(self, proposal: Proposal) -> None:
-        """Keep an approval; raises BadVersion where somebody was faster."""
+        """Keep an approval; raises BookRefused where somebody was faster."""
         change = (
             update(BOOK_PROPOSALS)
             .where(
@@ -82,7 +83,7 @@ class SqlBookLife:
         )
         with connection(self._engine) as link:
             if link.execute(change).rowcount != 1:
-                raise BadVersion("somebody else approved it at the same time")
+                raise BookRefused("ALREADY_DONE", "somebody else approved it at the same time")
 
     def note(self, note: Note) -> None:
         """Add to the record."""

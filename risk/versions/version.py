@@ -10,7 +10,8 @@ import msgspec
 from risk.domain.errors import BadVersion
 
 # ``lists`` is all lists of one version, ``entries`` a part of what stands on one of them.
-Kind = Literal["book", "policy", "lists", "entries", "rates", "catalogue"]
+# ``evidence`` is the report of a back-test that a book was proposed with.
+Kind = Literal["book", "policy", "lists", "entries", "rates", "catalogue", "evidence"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 import pytest
 
@@ -12,7 +10,7 @@ from risk.books.life import (
     Proposal,
     Subject,
     approved,
-    check_evidence,
+    check_order,
     check_publishable,
     check_successor,
     checked_name,
@@ -20,7 +18,7 @@ from risk.books.life import (
     with_retired,
     with_shadow,
 )
-from risk.domain.errors import BadBook, BadVersion
+from risk.domain.errors import BadBook, BadConfiguration, BookRefused
 from risk.rules.book import Book, Rule, State
 
 SECRET = b"s" * 32
@@ -61,13 +59,13 @@ def test_every_kind_of_change_is_told_in_words() -> None:
 
 
 def test_the_author_neither_approves_nor_publishes() -> None:
-    with pytest.raises(BadVersion, match="four eyes"):
+    with pytest.raises(BookRefused, match="four eyes"):
         approved(PROPOSAL, " ana ", 6, SECRET)
     signed = approved(PROPOSAL, "Ben", 6, SECRET)
     check_publishable(signed, SUBJECT, "Ben", SECRET)
-    with pytest.raises(BadVersion, match="four eyes"):
+    with pytest.raises(BookRefused, match="four eyes"):
         check_publishable(signed, SUBJECT, "ANA", SECRET)
-    with pytest.raises(BadVersion, match="Ben has approved it already"):
+    with pytest.raises(BookRefused, match="Ben has approved it already"):
         approved(signed, "Cem", 7, SECRET)
 
 
@@ -77,37 +75,47 @@ def test_nothing_but_what_was_signed_is_published(field: str) -> None:
     value = 9 if field.endswith("_ms") else "c" * 64
     other = msgspec.structs.replace(SUBJECT, **{field: value})
     assert other.digest() != SUBJECT.digest()
-    with pytest.raises(BadVersion, match="nobody proposed"):
+    with pytest.raises(BookRefused, match="nobody proposed"):
         check_publishable(signed, other, "Ben", SECRET)
     # Neither a row changed by hand, nor another secret.
     forged = msgspec.structs.replace(signed, subject=other)
-    with pytest.raises(BadVersion, match="signature"):
+    with pytest.raises(BookRefused, match="signature"):
         check_publishable(forged, other, "Ben", SECRET)
 
 
 def test_an_approval_that_is_missing_or_forged_publishes_nothing() -> None:
     signed = approved(PROPOSAL, "Ben", 6, SECRET)
-    with pytest.raises(BadVersion, match="nobody proposed"):
+    with pytest.raises(BookRefused, match="nobody proposed"):
         check_publishable(None, SUBJECT, "Ben", SECRET)
-    with pytest.raises(BadVersion, match="not approved yet"):
+    with pytest.raises(BookRefused, match="not approved yet"):
         check_publishable(PROPOSAL, SUBJECT, "Ben", SECRET)
     for forged in ({"author": "Eve"}, {"approver": "Eve"}, {"signature": "0" * 64}):
-        with pytest.raises(BadVersion, match="signature"):
+        with pytest.raises(BookRefused, match="signature"):
             check_publishable(msgspec.structs.replace(signed, **forged), SUBJECT, "Z", SECRET)
-    with pytest.raises(BadVersion, match="signature"):
+    with pytest.raises(BookRefused, match="signature"):
         check_publishable(signed, SUBJECT, "Ben", b"t" * 32)
 
 
-def test_evidence_is_of_the_book() -> None:
-    good = json.dumps({"digest": "a" * 64, "hits": 3}).encode()
-    assert check_evidence(good, "a" * 64) != check_evidence(b'{"hits":3}', "a" * 64)
-    for bad, why in ((good, "about book"), (b"[]", "no JSON object"), (b"{", "no JSON")):
-        with pytest.raises(BadVersion, match=why):
-            check_evidence(bad, "d" * 64)
+def test_somebody_is_named() -> None:
     for nobody in ("", "  ", "a\nb", "x" * 129):
-        with pytest.raises(BadVersion, match="--as"):
+        with pytest.raises(BadConfiguration, match="--as"):
             checked_name(nobody)
     assert checked_name(" Ana ") == "Ana"
+
+
+def test_what_acts_was_in_the_shadow_before() -> None:
+    live = book(rule("one_rule"), rule("two_rule", "shadow", "amount > 6"), rule("d_rule", "draft"))
+    draft = rule("new_rule", "live", "amount > 7")
+    for bad in (draft, rule("one_rule", "live", "amount > 7"), rule("d_rule", when="mcc == '1'")):
+        with pytest.raises(BadBook, match=f"{bad.id} would act on a condition"):
+            check_order(live, book(bad))
+    # Spaces do not count, and a condition keeps its time in the shadow under another id.
+    check_order(
+        live, book(rule("one_rule", when="amount  >  6"), rule("two_rule", when="amount>6"))
+    )
+    check_order(live, book(rule("one_rule"), rule("new_rule", "shadow", "amount > 9")))
+    with pytest.raises(BadBook, match="not in the shadow"):
+        check_order(live, book(rule("one_rule", when="amount >")))
 
 
 def test_a_shadow_changes_nothing_that_acts() -> None:

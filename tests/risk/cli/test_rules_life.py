@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
 from risk.bootstrap import new_judgement, shipped_book, shipped_versions
-from risk.cli.__main__ import build_app
+from risk.cli.__main__ import build_app, explain
 from risk.cli.rules_guard import GUARD
 from risk.observability.metrics import Metrics
 from risk.rules.book import Book
@@ -28,9 +28,11 @@ from streams.following import Following
 from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import Topics
 from tests.support.book_decisions import decision
+from tests.support.book_evidence import evidence_of
 
 RATES = exchange_rates(None, "EUR")
 RANGE = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-02-01T00:00:00Z"]
+BAD_INPUT = 2
 
 
 class Desk:
@@ -48,8 +50,11 @@ class Desk:
 
     def refused(self, *words: str) -> str:
         done = CliRunner().invoke(build_app(), ["rules", *words], env=self.env)
-        assert done.exit_code != 0
-        return f"{done.output} {done.exception!r}"
+        assert isinstance(done.exception, Exception), done.output
+        told = explain(done.exception)
+        assert told is not None, done.exception
+        assert told[1] == BAD_INPUT, told
+        return told[0]
 
     def file(self, book: Book, name: str) -> str:
         path = self.home / name
@@ -91,23 +96,33 @@ def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) ->
     desk, shipped = Desk(kafka, tmp_path), shipped_book()
     book = msgspec.structs.replace(shipped, name="Second book")
     file, evidence = desk.file(book, "second.yaml"), tmp_path / "evidence.json"
-    evidence.write_text(json.dumps({"hits": 1}))
+    evidence.write_bytes(evidence_of(book.digest()))
     signed = [file, "--evidence", str(evidence), *RANGE]
     assert "'Second book'" in desk.run("diff", file)
-    assert "nobody proposed" in desk.refused("publish", *signed, "--as", "ben")
+    assert "nothing was proposed" in desk.refused("publish", *signed, "--as", "ben")
     desk.run("propose", *signed, "--as", "ana")
+    assert "proposed before" in desk.refused("propose", *signed, "--as", "ana")
     assert "not approved yet" in desk.refused("publish", *signed, "--as", "ben")
     assert "four eyes" in desk.refused("approve", *signed, "--as", "Ana")
     desk.run("approve", *signed, "--as", "ben")
     assert "four eyes" in desk.refused("publish", *signed, "--as", "ana")
-    evidence.write_text(json.dumps({"hits": 2}))
-    assert "nobody proposed" in desk.refused("publish", *signed, "--as", "ben")
-    evidence.write_text(json.dumps({"hits": 1}))
-    desk.run("publish", *signed, "--as", "ben")
+    evidence.write_bytes(evidence_of(book.digest(), payments=11))
+    assert "nothing was proposed" in desk.refused("publish", *signed, "--as", "ben")
+    evidence.write_bytes(evidence_of(shipped.digest()))
+    assert "is about book" in desk.refused("publish", *signed, "--as", "ben")
+    evidence.write_text("{}")
+    assert "no report of a back-test" in desk.refused("approve", *signed, "--as", "ben")
+    evidence.write_bytes(evidence_of(book.digest()))
+    assert "--to says" in desk.refused("publish", *signed[:-1], RANGE[1], "--as", "ben")
+    desk.run("publish", *signed[:3], "--as", "ben")
+    assert "is live already" in desk.refused("publish", *signed, "--as", "ben")
     assert asyncio.run(judged_by(desk, book.digest())) == 0
     paused = next(rule.id for rule in book.rules if rule.state == "live")
     desk.run("pause", paused, "--as", "cem", "--reason", "too many")
+    assert "only a live rule" in desk.refused("pause", paused, "--as", "cem", "--reason", "x")
+    assert "--reason" in desk.refused("rollback", "--as", "cem", "--reason", " ")
     desk.run("rollback", "--as", "cem", "--reason", "not needed")
+    assert "--to" in desk.refused("rollback", "--as", "cem", "--reason", "again")
     assert asyncio.run(judged_by(desk, book.digest())) == 0
     desk.run("rollback", "--to", shipped.digest()[:12], "--as", "cem", "--reason", "back")
     assert asyncio.run(judged_by(desk, shipped.digest())) == 0
@@ -122,8 +137,9 @@ def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) ->
 @pytest.mark.services
 def test_a_book_that_blocks_everybody_is_rolled_back_by_itself(kafka: str, tmp_path: Path) -> None:
     desk, shipped = Desk(kafka, tmp_path), shipped_book()
-    file = desk.file(msgspec.structs.replace(shipped, name="Too strict"), "strict.yaml")
-    (tmp_path / "evidence.json").write_text("{}")
+    strict = msgspec.structs.replace(shipped, name="Too strict")
+    file = desk.file(strict, "strict.yaml")
+    (tmp_path / "evidence.json").write_bytes(evidence_of(strict.digest()))
     signed = [file, "--evidence", str(tmp_path / "evidence.json"), *RANGE]
     for command, name in (("propose", "ana"), ("approve", "ben"), ("publish", "ben")):
         desk.run(command, *signed, "--as", name)
