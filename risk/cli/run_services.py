@@ -1,4 +1,4 @@
-"""The processes of `weir run` that are ours: doors, and what archives and proves beside them."""
+"""The processes of `weir run` that are ours: doors, and what archives, proves and alerts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ RESTARTS_WITHIN_S: Final = 300.0
 WATCH_S: Final = 0.2
 ARCHIVE: Final = "archive"
 PROVE: Final = "prove"
-KEEPERS: Final = (ARCHIVE, PROVE)
+ALERTS: Final = "alerts"
+KEEPERS: Final = (ARCHIVE, PROVE, ALERTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Rule:
 API: Final = Rule(0.0, 0, fatal=True)
 WORKER: Final = Rule(1.0, 60, fatal=True)
 KEEPER: Final = Rule(5.0, 5, fatal=False)
-# Until a keeper has finished what is there; then it is killed, which harms neither.
-KEEPER_STOP_S: Final = {ARCHIVE: 30.0, PROVE: 120.0}
+# Until a keeper has finished what is there; then it is killed, which harms none.
+KEEPER_STOP_S: Final = {ARCHIVE: 30.0, PROVE: 120.0, ALERTS: 30.0}
 
 
 class Services:
@@ -115,7 +116,7 @@ class Services:
             await asyncio.sleep(WATCH_S)
 
     async def finish_keepers(self) -> None:
-        """Let the archiver archive, and the prover prove, what there is now; then they end."""
+        """Let the keepers archive, prove and alert of what there is now; then they end."""
         children = [self._running.pop(name) for name in KEEPERS if name in self._running]
         for child in children:
             child.ask_to_stop()
