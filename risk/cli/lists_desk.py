@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from risk.domain.findings import ListSnapshot
     from risk.lists.desk import ListDesk
     from risk.settings import Settings
     from risk.storage.lists import SqlLists
@@ -44,6 +45,31 @@ def stored_lists(world: str | None) -> Iterator[SqlLists]:
         yield SqlLists(engine, settings.world)
     finally:
         engine.dispose()
+
+
+def lists_at_hand(settings: Settings) -> tuple[dict[str, str], ListSnapshot]:
+    """The types of the stored lists by name, and who stands on them; nothing is made for it.
+
+    Raises BadVersion where this machine lacks the entries: `weir lists publish` fetches them.
+    """
+    from risk.domain.findings import NO_LISTS
+    from risk.lists.entries import list_versions
+    from risk.lists.manifest import list_types, snapshot_of
+    from risk.lists.members import Tables
+    from risk.storage.lists import SqlLists
+    from risk.storage.sql import SQLITE_FILE, open_store
+    from risk.versions.serving import segments_in
+    from risk.versions.store import VersionStore
+
+    if not settings.database and not (settings.state / SQLITE_FILE).exists():
+        return {}, NO_LISTS
+    engine = open_store(settings)
+    try:
+        lists = list_versions(SqlLists(engine, settings.world).all())
+    finally:
+        engine.dispose()
+    members = Tables(segments_in(VersionStore(settings.state / "versions")))
+    return list_types(lists), snapshot_of(lists, members)
 
 
 async def _act(settings: Settings, engine: Engine, act: Callable[[ListDesk], T]) -> T:

@@ -146,9 +146,11 @@ def editor_data(
     operators, words, lists, limits.
     """
     from features.catalogue import CATALOGUE
+    from risk.cli.lists_desk import lists_at_hand
     from risk.rules.reference import editor_data as data
+    from risk.settings import Settings
 
-    _write(out, data(CATALOGUE))
+    _write(out, data(CATALOGUE, lists_at_hand(Settings())[0]))
 
 
 def run_examples(file: _File, report: _Report = None) -> None:
@@ -224,14 +226,21 @@ def read(file: Path | None) -> Book:
 
 
 def parts() -> tuple[Schema, Tables]:
-    """What rules may name, and what their literals are resolved with."""
+    """What rules may name, and what their literals are resolved with.
+
+    Lists are those that this machine's SQL store has.
+    """
     from features.catalogue import CATALOGUE
+    from risk.cli.lists_desk import lists_at_hand
     from risk.rules.compiler import Tables
     from risk.rules.schema import Schema
     from risk.settings import Settings
     from risk.tables.load import exchange_rates
 
-    return Schema.of(CATALOGUE), Tables(exchange_rates(None, Settings().base_currency))
+    settings = Settings()
+    rates = exchange_rates(None, settings.base_currency)
+    types, lists = lists_at_hand(settings)
+    return Schema.of(CATALOGUE, types), Tables(rates, lists)
 
 
 def _write(report: Path | None, content: object) -> None:

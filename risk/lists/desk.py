@@ -23,6 +23,7 @@ from risk.lists.entries import (
     checked_actor,
     checked_entries,
     checked_fields,
+    list_versions,
     the_list,
 )
 from risk.lists.errors import BadList, ListInUse
@@ -30,7 +31,6 @@ from risk.lists.manifest import (
     LISTS_MAX,
     NAME,
     SENTENCE_CHARS_MAX,
-    ListVersion,
     manifest_body,
     manifest_digest,
 )
@@ -222,7 +222,7 @@ class ListDesk:
     def publish(self) -> Live:
         """Make live what the store says, where something else is live."""
         with self.store.turn() as turn:
-            lists = _versions(turn.all())
+            lists = list_versions(turn.all())
             body = manifest_body(lists)
             held = self._outlet.live().get("lists")
             at_ms = self._now_ms()
@@ -239,7 +239,7 @@ class ListDesk:
     def is_live(self) -> bool:
         """Whether what the store says is what judges."""
         held = self._outlet.live().get("lists")
-        lists = _versions(self.store.all())
+        lists = list_versions(self.store.all())
         return (held.digest if held else manifest_digest({})) == manifest_digest(lists)
 
     # -- parts of a change ---------------------------------------------------------------
@@ -288,7 +288,7 @@ class ListDesk:
         return read_segment(found.body)
 
     def _note(self, turn: Turn, notes: list[Note]) -> None:
-        version = manifest_digest(_versions(turn.all()))
+        version = manifest_digest(list_versions(turn.all()))
         turn.note([msgspec.structs.replace(one, version=version) for one in notes])
 
     def _room(self, turn: Turn, name: str) -> int:
@@ -318,16 +318,6 @@ class ListDesk:
     def _few(count: int) -> None:
         if not 0 < count <= ENTRIES_AT_ONCE:
             raise BadList([f"{count} entries; 1 to {ENTRIES_AT_ONCE} at once, more by import"])
-
-
-def _versions(lists: Sequence[HeldList]) -> dict[str, ListVersion]:
-    return {
-        one.name: ListVersion(
-            type=one.type, effect=one.effect, fields=one.fields, sentence=one.sentence,
-            segments=one.segments,
-        )
-        for one in lists
-    }  # fmt: skip
 
 
 def _version(segment: Segment, by: str, at_ms: int) -> Version:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from risk.lists.errors import BadList, UnknownList
+from risk.lists.manifest import ListVersion
 from risk.lists.segments import NEVER_MS, SegmentRef
 from risk.lists.values import TYPES, BadValue, Effect, canonical
 
@@ -132,3 +133,17 @@ def the_list(lists: Sequence[HeldList], name: str) -> HeldList:
             return one
     near = get_close_matches(name, [one.name for one in lists], n=1)
     raise UnknownList(name, near[0] if near else "")
+
+
+def list_versions(lists: Sequence[HeldList]) -> dict[str, ListVersion]:
+    """What judges of each list, by its name."""
+    return {
+        one.name: ListVersion(
+            type=one.type,
+            effect=one.effect,
+            fields=one.fields,
+            sentence=one.sentence,
+            segments=one.segments,
+        )
+        for one in lists
+    }

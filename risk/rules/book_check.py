@@ -8,11 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from risk.domain.errors import BadBook
+from risk.domain.findings import ListSnapshot
 from risk.domain.outcome import Outcome
+from risk.lists.members import members_of
+from risk.lists.values import BadValue, canonical
 from risk.rules.alerting import SUPPRESS_MAX_MS, RateRule, Subject, read_rate, within_ms
-from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, Rule
+from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, ExampleValue, Rule
 from risk.rules.checker import a_kind, check, nearest
-from risk.rules.compiler import Predicate, Row, Tables, compile_rule, names_of, windows_of
+from risk.rules.compiler import (
+    Predicate,
+    Row,
+    Tables,
+    compile_rule,
+    lists_of,
+    names_of,
+    windows_of,
+)
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import NUMERIC, Node, Refused, Type
@@ -141,16 +152,36 @@ def _life_problems(rule: Rule, now_ms: int) -> Iterator[str]:
 def _example_problems(rule: Rule, tree: Node, schema: Schema, tables: Tables) -> Iterator[str]:
     types = schema.types()
     slots = {name: slot for slot, name in enumerate(sorted(names_of(tree)))}
-    predicate = compile_rule(tree, types, slots, tables)
+    predicate = None if lists_of(tree) else compile_rule(tree, types, slots, tables)
     for expected, examples in (("hits", rule.examples.hits), ("misses", rule.examples.misses)):
         for place, example in enumerate(examples, start=1):
             wrong = list(value_problems(example, schema))
             yield from (f"examples.{expected}, number {place}: {line}" for line in wrong)
             if wrong:
                 continue
-            answer = run_example(predicate, slots, example, schema)
+            own = example_tables(tree, example, schema, tables)
+            asked = predicate or compile_rule(tree, types, slots, own)
+            answer = run_example(asked, slots, example, schema)
             if (answer is True) != (expected == "hits"):
                 yield f"examples.{expected}, number {place}: the rule {_ANSWER[answer]}"
+
+
+def example_tables(tree: Node, example: Example, schema: Schema, tables: Tables) -> Tables:
+    """``tables`` with the lists that ``tree`` reads as ``example`` fills them.
+
+    An example must not depend on who stands on a list today: it gives a list's name the one value
+    that stands there, and a list that it does not name is empty.
+    """
+    names = lists_of(tree)
+    if not names:
+        return tables
+    values = {}
+    for name in names:
+        given = example.get(name)
+        type_name = schema.lists[name]
+        own = [canonical(type_name, given)] if isinstance(given, str) else []
+        values[name] = members_of(type_name, own)
+    return Tables(tables.rates, ListSnapshot(values))
 
 
 def run_example(
@@ -179,13 +210,27 @@ def value_problems(example: Example, schema: Schema) -> Iterator[str]:
     types = schema.types()
     for name, value in example.items():
         window = _window(name)
+        if name in schema.lists:
+            yield from _listed_problems(name, value, schema.lists[name])
+            continue
         if name not in types and window is None:
-            hint = nearest(name, types)
+            hint = nearest(name, [*types, *schema.lists])
             yield f"unknown name {name}" + (f"; did you mean {hint}?" if hint else "")
             continue
         wanted = types[name] if window is None else window.result
         if wanted not in _FITTING[type(value)]:
             yield f"{name} is {a_kind(wanted)}, not {value!r}"
+
+
+def _listed_problems(name: str, value: ExampleValue, type_name: str) -> Iterator[str]:
+    """Why ``value`` cannot stand on the list ``name``."""
+    if not isinstance(value, str):
+        yield f"{name} is a list: give the text that stands on it, not {value!r}"
+        return
+    try:
+        canonical(type_name, value)
+    except BadValue as error:
+        yield f"{name}: {error}"
 
 
 def _window(name: str) -> WindowKey | None:
