@@ -79,6 +79,10 @@ class BlockBuilder:
                 return
             except (InvalidEvent, ValueError):
                 cause = "damaged"
+        self.leave_out(cause)
+
+    def leave_out(self, cause: str) -> None:
+        """Count a decision that has no row."""
         self.left_out[cause] = self.left_out.get(cause, 0) + 1
 
     def _cause(self, decision: Decision) -> str | None:
@@ -103,6 +107,10 @@ class BlockBuilder:
         decided_ms = parse_rfc3339(decision.decided_at)
         amount = self._to_base(event, evidence.digests.rates)
         arrival = Arrival(event, b"", b"", evidence.door, decided_ms, amount)
+        # Everything is read before anything is kept, so that no column gets ahead of another.
+        numbers = [float(field.read(arrival, event) or 0.0) for field in NUMBER_FIELDS]
+        words = [field.read(arrival, event) for field in TEXT_FIELDS]
+        vector = _vector(evidence.vector, len(self._names))
         row = len(self._ids)
         self._ids.append(decision.payment_id)
         self._keys.append(id_key(decision.tenant, decision.payment_id))
@@ -111,11 +119,10 @@ class BlockBuilder:
         self._outcome.append(OUTCOMES.index(decision.outcome))
         self._score.append(math.nan if decision.score is None else decision.score)
         self._seen.append(evidence.vector is not None)
-        self._vectors.append(_vector(evidence.vector, len(self._names)))
-        for field in NUMBER_FIELDS:
-            self._numbers[field.name].append(float(field.read(arrival, event) or 0.0))
-        for field in TEXT_FIELDS:
-            word = field.read(arrival, event)
+        self._vectors.append(vector)
+        for field, number in zip(NUMBER_FIELDS, numbers, strict=True):
+            self._numbers[field.name].append(number)
+        for field, word in zip(TEXT_FIELDS, words, strict=True):
             self._texts[field.name].add(None if word is None else str(word))
         for name in LISTED_FIELDS:
             self._texts[name].add(getattr(event, name))

@@ -39,7 +39,8 @@ class People:
             )
             for pair in distinct.tolist()
         ]
-        return np.array(numbers, np.int64)[inverse.reshape(-1)]
+        found: Ints = np.array(numbers, np.int64)[inverse.reshape(-1)]
+        return found
 
 
 def intervals(account: Ints, columns: Sequence[Floats], people: int, seed: int) -> list[Interval]:

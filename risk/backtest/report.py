@@ -49,14 +49,17 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class RuleFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. ``marginal`` figures are of what no other rule and no score stops.
 
-    ``hits`` counts payments on which it acts: live, in its rollout, before its expiry, or in the
-    shadow as if it were live. ``tested`` false: ``why`` says what was missing.
+    ``hits`` counts payments on which it acts: in its rollout and before its expiry; rules that are
+    not live as if they were. ``untested`` payments lacked what it reads, and ``why`` says what;
+    ``tested`` is false where all did. Of an allow rule the marginal figures are of what it alone
+    lets through.
     """
 
     rule: str
     state: str
     action: str
     tested: bool
+    untested: int
     why: str
     hits: int
     unknown: int
