@@ -12,13 +12,13 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from risk.backtest.block import Block, Ids
-from risk.backtest.builder import TEXT_NAMES
+from risk.backtest.builder import TEXT_NAMES, BlockBuilder
 from risk.backtest.columns import Text
 
 FORMAT: Final = 1
@@ -37,6 +37,15 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[str]
     words: dict[str, list[str]]
     left_out: dict[str, int]
+    newest: tuple[int, str]
+
+
+class Stored(NamedTuple):
+    """A block, what had no row in it, and when and by which policy its newest was decided."""
+
+    block: Block
+    left_out: dict[str, int]
+    newest: tuple[int, str]
 
 
 def cache_name(digest: str, catalogue: str) -> str:
@@ -46,8 +55,9 @@ def cache_name(digest: str, catalogue: str) -> str:
     return hashlib.sha256(of.encode()).hexdigest()[:32]
 
 
-def store_block(folder: Path, block: Block, left_out: dict[str, int]) -> None:
-    """Write ``block`` to ``folder``. Whoever comes first with the same name wins."""
+def store_block(folder: Path, builder: BlockBuilder) -> None:
+    """Write the block of ``builder`` to ``folder``. Of two with one name the first stays."""
+    block = builder.block(folder.name)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     draft.mkdir(parents=True)
     try:
@@ -68,7 +78,8 @@ def store_block(folder: Path, block: Block, left_out: dict[str, int]) -> None:
             texts=list(columns),
             windows=list(block.windows),
             words={name: list(one.words) for name, one in columns.items()},
-            left_out=left_out,
+            left_out=builder.left_out,
+            newest=builder.newest,
         )
         (draft / _META).write_bytes(msgspec.json.encode(meta))
         os.replace(draft, folder)
@@ -78,7 +89,7 @@ def store_block(folder: Path, block: Block, left_out: dict[str, int]) -> None:
             raise
 
 
-def load_block(folder: Path) -> tuple[Block, dict[str, int]]:
+def load_block(folder: Path) -> Stored:
     """What ``store_block`` wrote. Raises FileNotFoundError where there is nothing."""
     meta = msgspec.json.decode((folder / _META).read_bytes(), type=Meta)
     held = {name: _load(folder, name) for name in _ROWS}
@@ -98,7 +109,7 @@ def load_block(folder: Path) -> tuple[Block, dict[str, int]]:
         windows={name: (values[place], known[place]) for place, name in enumerate(meta.windows)},
         **held,
     )
-    return block, meta.left_out
+    return Stored(block, meta.left_out, meta.newest)
 
 
 def _stacked(columns: Sequence[Any], rows: int, dtype: Any) -> Any:

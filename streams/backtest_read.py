@@ -54,18 +54,20 @@ _REMEMBERED: Final = msgspec.json.Decoder(_Remembered)
 class Gathered:
     """What was read. ``folders`` hold blocks, in the order of the topic.
 
-    ``until_ms`` is the last arrival that was met, ``left_out`` counts by cause.
+    ``until_ms`` is the last arrival that was met, ``left_out`` counts by cause. ``newest`` is when
+    the newest decision was made, and the digest of the policy that it names.
     """
 
     folders: list[Path] = field(default_factory=list)
     words: Words = field(default_factory=dict)
     until_ms: int = TIME_MS_MIN
     left_out: dict[str, int] = field(default_factory=dict)
+    newest: tuple[int, str] = (-1, "")
 
     def blocks(self) -> Iterator[Block]:
         """One after the other, memory-mapped."""
         for folder in self.folders:
-            yield load_block(folder)[0]
+            yield load_block(folder).block
 
     def leave_out(self, cause: str, count: int = 1) -> None:
         """Count what has no row."""
@@ -74,8 +76,9 @@ class Gathered:
 
     def take(self, folder: Path) -> None:
         """Add a stored block."""
-        block, left_out = load_block(folder)
+        block, left_out, newest = load_block(folder)
         self.folders.append(folder)
+        self.newest = max(self.newest, newest)
         for cause, count in left_out.items():
             self.leave_out(cause, count)
         if len(block):
@@ -157,7 +160,7 @@ class _Spill:
 
     def flush(self) -> None:
         folder = self._folder / f"block-{len(self._found.folders):06}"
-        store_block(folder, self._builder.block(folder.name), self._builder.left_out)
+        store_block(folder, self._builder)
         self._found.take(folder)
         self._builder = BlockBuilder(FEATURE_NAMES, catalogue_digest(), self._to_base)
 
@@ -218,7 +221,7 @@ def _store(folder: Path, part: Part, into: Path, to_base: ToBase) -> None:
     builder = BlockBuilder(FEATURE_NAMES, catalogue_digest(), to_base)
     for body in _values(folder, part, labels=False):
         _add(builder, body)
-    store_block(into, builder.block(into.name), builder.left_out)
+    store_block(into, builder)
 
 
 def _values(folder: Path, part: Part, *, labels: bool) -> Iterator[bytes]:

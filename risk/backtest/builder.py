@@ -47,7 +47,8 @@ class _Words:
 class BlockBuilder:
     """Takes decisions in the order of their topic. ``features`` are those of the vectors.
 
-    ``left_out`` counts, by cause, the decisions that have no row.
+    ``left_out`` counts, by cause, the decisions that have no row. ``newest`` is when the newest
+    decision was made, and the digest of the policy that it names.
     """
 
     def __init__(self, features: Sequence[str], catalogue: str, to_base: ToBase) -> None:
@@ -66,6 +67,7 @@ class BlockBuilder:
         self._texts = {name: _Words() for name in TEXT_NAMES}
         self._windows: dict[str, list[tuple[int, float]]] = {}
         self.left_out: dict[str, int] = {}
+        self.newest: tuple[int, str] = (-1, "")
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -111,6 +113,7 @@ class BlockBuilder:
         numbers = [float(field.read(arrival, event) or 0.0) for field in NUMBER_FIELDS]
         words = [field.read(arrival, event) for field in TEXT_FIELDS]
         vector = _vector(evidence.vector, len(self._names))
+        self.newest = max(self.newest, (decided_ms, evidence.digests.policy))
         row = len(self._ids)
         self._ids.append(decision.payment_id)
         self._keys.append(id_key(decision.tenant, decision.payment_id))

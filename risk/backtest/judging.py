@@ -5,7 +5,7 @@ It mirrors ``risk.policy.judge`` on columns; a differential test proves that bot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from risk.backtest.block import ALLOW, BLOCK, REVIEW, Block, Bytes, Ints, Stretc
 from risk.backtest.columns import Flags, Floats, Text
 from risk.backtest.vectorised import VectorRule, standing
 from risk.domain.findings import ListSnapshot, Members, Texts
-from risk.judgement import Scoring
+from risk.judgement import Contribution, Scoring
 from risk.policy import Policy, lot
 from risk.rules.book import Book, Rule
 from risk.rules.compiler import Tables
@@ -41,6 +41,21 @@ class Candidate:
     @property
     def lists(self) -> ListSnapshot:
         return self.tables.lists
+
+
+class RulesAlone:
+    """In place of a model: every score is 0, so that rules and lists judge alone."""
+
+    model_digest: Final = "none"
+    calibration_digest: Final = ""
+
+    def score(self, matrix: Floats) -> Floats:
+        """0 for each row."""
+        return np.zeros(len(matrix))
+
+    def reasons(self, matrix: Floats) -> Sequence[Sequence[Contribution]]:
+        """None for any row."""
+        return [()] * len(matrix)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

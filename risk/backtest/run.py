@@ -70,6 +70,7 @@ class Backtest:
         self._counts = np.zeros(4, np.int64)
         self._stopped = np.zeros(4)
         self._times: list[int] = []
+        self._scored = 0
         self.payments = 0
 
     def add(self, block: Block) -> None:
@@ -95,6 +96,7 @@ class Backtest:
         self._examples.add(block, rows, flips, judged)
         self._add(flips, account, np.nan_to_num(amount))
         decided = block.decided_ms[rows]
+        self._scored += int(np.count_nonzero(~np.isnan(judged.score)))
         self._times += [int(decided.min()), int(decided.max())]
         self.payments += len(rows)
 
@@ -153,6 +155,11 @@ class Backtest:
                 f"nothing that can be judged was decided from {rfc3339(asked.from_ms)} to"
                 f" {rfc3339(asked.to_ms)} (left out: {dict(left_out) or 'nothing'});"
                 " look at --from and --to"
+            )
+        if not self._scored:
+            raise BadConfiguration(
+                "no payment has a score, so all would be reviewed: name a model with"
+                " --model ALIAS, or --model none to let rules judge alone"
             )
         rules = self._rules.figures()
         mature, frauds, changed, changed_mature = self._counts.tolist()

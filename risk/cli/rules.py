@@ -19,6 +19,7 @@ _Report = Annotated[Path | None, typer.Option("--report", help="Write the result
 
 def register(app: typer.Typer) -> None:
     """Add the command group ``rules``."""
+    from risk.cli.backtest import backtest
     from risk.cli.rules_evidence import evidence
     from risk.cli.rules_explain import explain
     from risk.cli.rules_life import register as register_life
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     group.command("format")(format_book)
     group.command("explain")(explain)
     group.command("evidence")(evidence)
+    group.command("backtest")(backtest)
     group.command("reference")(reference)
     group.command("editor-data")(editor_data)
     group.command("list")(list_rules)

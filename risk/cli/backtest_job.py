@@ -1,0 +1,227 @@
+"""What `weir rules backtest` does: the candidate, the data, and the report."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from risk.backtest.block import Block
+    from risk.backtest.judging import Candidate
+    from risk.backtest.report import Report, Signed, Source
+    from risk.judgement import Scoring
+    from risk.policy import Policy
+    from risk.rules.book import Book
+    from risk.settings import Settings
+    from streams.backtest_read import Gathered, Words
+
+Progress = Callable[[int], None]
+RULES_ALONE = "none"  # in place of a model's alias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for. Exactly one source: a data set's folder, the archive, or the topics.
+
+    ``policy`` and ``against`` None: what the newest decision named, and the stored outcomes.
+    ``model`` None: the stored scores; "none": no model at all, so rules judge alone.
+    """
+
+    book: Book
+    from_ms: int
+    to_ms: int
+    label_delay_days: float = 10.0
+    policy: Policy | None = None
+    model: str | None = None
+    against: Book | None = None
+    capacity: float | None = None
+    closed_loop: bool = False
+    archive: bool = False
+    dataset: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    kind: str
+    name: str
+    blocks: Iterable[Block]
+    words: Words
+    as_of_ms: int
+    left_out: dict[str, int]
+    policy: str
+
+
+def run(settings: Settings, wish: Wish, progress: Progress = lambda records: None) -> Report:
+    """Judge the stored decisions anew; the report.
+
+    Raises BadBook, BadConfiguration, BadModel, BadVersion, Unavailable.
+    """
+    import msgspec
+
+    from risk.backtest.run import Asked, Backtest, delay_ms
+    from risk.backtest.truth import Labels
+
+    began = time.perf_counter()
+    with _data(settings, wish, progress) as data:
+        candidate = _candidate(settings, wish, data.policy)
+        old = None if wish.against is None else _with_book(candidate, wish.against)
+        asked = Asked(
+            source=_source(data),
+            digests=_signed(candidate),
+            from_ms=wish.from_ms,
+            to_ms=wish.to_ms,
+            label_delay_days=wish.label_delay_days,
+            baseline=_baseline(wish),
+            capacity=wish.capacity,
+        )
+        labels = Labels(data.words, data.as_of_ms, delay_ms(wish.label_delay_days))
+        test = Backtest(candidate, asked, labels, old)
+        for block in data.blocks:
+            test.add(block)
+        report = test.report(data.left_out)
+    return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
+
+
+def _baseline(wish: Wish) -> str:
+    return "stored outcomes" if wish.against is None else f"book {wish.against.digest()}"
+
+
+def _source(data: _Data) -> Source:
+    from risk.backtest.report import Source
+
+    return Source(kind=data.kind, name=data.name)
+
+
+def _candidate(settings: Settings, wish: Wish, policy_digest: str) -> Candidate:
+    """Everything that is tried; raises BadBook where the book cannot be tested at all."""
+    from risk.backtest.judging import Candidate
+    from risk.cli.rules import parts
+    from risk.domain.clock import SystemClock
+    from risk.rules.book_check import check_book
+
+    schema, tables = parts()
+    now_ms = SystemClock().now_ms()
+    for book in (wish.book, wish.against):
+        if book is not None:
+            check_book(book, schema, tables, now_ms)
+    policy = wish.policy or _policy(settings, policy_digest)
+    return Candidate(wish.book, schema, tables, policy, _scoring(settings, wish.model))
+
+
+def _with_book(candidate: Candidate, book: Book) -> Candidate:
+    import dataclasses
+
+    return dataclasses.replace(candidate, book=book)
+
+
+def _policy(settings: Settings, digest: str) -> Policy:
+    """The policy of this digest; "" is the one that ships."""
+    from risk.domain.errors import BadVersion
+    from risk.policy import Policy
+    from risk.versions.serving import policy_in
+    from risk.versions.store import VersionStore
+
+    shipped = Policy()
+    if digest in ("", shipped.digest()):
+        return shipped
+    found = VersionStore(settings.state / "versions").get("policy", digest)
+    if found is None:
+        raise BadVersion(
+            f"policy {digest[:12]}, which the newest decision names, is not in"
+            f" {settings.state}/versions; copy the folder, or name one with --policy FILE"
+        )
+    return policy_in(found)
+
+
+def _scoring(settings: Settings, alias: str | None) -> Scoring | None:
+    if alias is None:
+        return None
+    if alias == RULES_ALONE:
+        from risk.backtest.judging import RulesAlone
+
+        return RulesAlone()
+    from risk.cli.train_job import model_of
+
+    return model_of(settings, alias, "rules")
+
+
+def _signed(candidate: Candidate) -> Signed:
+    from features.catalogue import catalogue_digest
+    from risk.backtest.report import Signed
+
+    scoring = candidate.scoring
+    return Signed(
+        book=candidate.book.digest(),
+        lists=candidate.lists.digest(),
+        policy=candidate.policy.digest(),
+        model=scoring.model_digest if scoring else "",
+        calibration=scoring.calibration_digest if scoring else "",
+        catalogue=catalogue_digest(),
+        rates=candidate.tables.rates.digest(),
+    )
+
+
+@contextmanager
+def _data(settings: Settings, wish: Wish, progress: Progress) -> Iterator[_Data]:
+    if wish.dataset is not None:
+        yield _of_dataset(wish.dataset)
+    elif wish.archive:
+        yield _of_world(settings, "archive", _archived(settings, wish, progress))
+    else:
+        from risk.cli.proofs import parts_of
+
+        folder = settings.state / "cache"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            parts_of(settings, "rules") as ready,
+            tempfile.TemporaryDirectory(prefix="backtest-", dir=folder) as scratch,
+        ):
+            gathered = asyncio.run(_topics(ready, wish, Path(scratch), progress))
+            yield _of_world(settings, "topics", gathered)
+
+
+def _of_dataset(folder: Path) -> _Data:
+    from streams.backtest_dataset import Dataset
+
+    held = Dataset(folder)
+    left_out = dict(held.manifest.left_out)
+    blocks = (held.block() for _ in range(1))
+    return _Data("dataset", folder.name, blocks, held.words(), held.as_of_ms, left_out, "")
+
+
+def _of_world(settings: Settings, kind: str, found: Gathered) -> _Data:
+    """In the live world labels count that are known by now, elsewhere by the last arrival."""
+    from risk.domain.clock import SystemClock
+    from streams.topics import LIVE_WORLD
+
+    live = settings.world == LIVE_WORLD
+    as_of_ms = SystemClock().now_ms() if live else found.until_ms
+    return _Data(
+        kind, settings.world, found.blocks(), found.words, as_of_ms, found.left_out,
+        found.newest[1],
+    )  # fmt: skip
+
+
+async def _topics(settings: Settings, wish: Wish, scratch: Path, progress: Progress) -> Gathered:
+    from risk.cli.proofs import history_of, rates_of
+    from streams.backtest_read import gather_topics
+
+    history = await history_of(settings, wish.from_ms)
+    times = (wish.from_ms, wish.to_ms)
+    return await gather_topics(history, times, rates_of(settings), scratch, progress)
+
+
+def _archived(settings: Settings, wish: Wish, progress: Progress) -> Gathered:
+    from risk.cli.proofs import rates_of
+    from streams.archive_store import archive_folder
+    from streams.backtest_read import gather_archive
+
+    root = archive_folder(settings.state, settings.world)
+    cache = settings.state / "cache" / "backtest"
+    return gather_archive(root, (wish.from_ms, wish.to_ms), rates_of(settings), cache, progress)
