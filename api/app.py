@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api import auth, problems
 from api.contract import bare_app
+from api.desks import Desks
 from api.door import Door
 from api.runtime import Runtime
 from risk.keys import KeyRing
@@ -18,8 +19,13 @@ from risk.storage.api_keys import SqlKeyStore
 from risk.storage.sql import open_store
 
 
-def build_app(runtime: Runtime, settings: Settings, keys: KeyRing | None = None) -> FastAPI:
-    """The application over opened parts; the caller opens and closes ``runtime``.
+def build_app(
+    runtime: Runtime,
+    settings: Settings,
+    keys: KeyRing | None = None,
+    desks: Desks | None = None,
+) -> FastAPI:
+    """The application over opened parts; the caller opens and closes ``runtime`` and ``desks``.
 
     ``keys`` is read from the SQL store of ``settings`` where it is not given. Raises
     BadConfiguration for a weak secret or a route without access, Unavailable without SQL.
@@ -28,7 +34,7 @@ def build_app(runtime: Runtime, settings: Settings, keys: KeyRing | None = None)
     if keys is None:
         store = open_store(settings)
         keys = KeyRing(SqlKeyStore(store), load_secret(settings), runtime.clock)
-    door = Door(runtime, settings, keys)
+    door = Door(runtime, settings, keys, desks)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

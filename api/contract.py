@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from api.openapi import document
-from api.routes import decisions, events, health, labels, metrics, reference
+from api.routes import books, books_life, decisions, events, health, labels, metrics, reference
 
-ROUTES = (decisions, events, health, labels, metrics, reference)
+ROUTES = (decisions, events, health, labels, metrics, reference, books, books_life)
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

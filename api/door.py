@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from api.arrivals import arrival_of
 from api.coalescer import Coalescer
+from api.desks import Desks
 from api.limits import RateLimit
 from api.runtime import Runtime
 from risk.domain.clock import Deadline
@@ -32,8 +33,11 @@ _log = structlog.get_logger("api")
 class Door:
     """Turns bodies into arrivals and hands them to the engine in batches."""
 
-    def __init__(self, runtime: Runtime, settings: Settings, keys: KeyRing) -> None:
+    def __init__(
+        self, runtime: Runtime, settings: Settings, keys: KeyRing, desks: Desks | None = None
+    ) -> None:
         self.runtime = runtime
+        self.desks = desks or Desks()
         self.keys = keys
         self.rates = RateLimit(runtime.clock)
         self._settings = settings

@@ -19,8 +19,8 @@ BURST_S: Final = 1.0  # a key may send this many seconds of its rate at once
 KEYS_MAX: Final = 10_000  # buckets kept; a full bucket needs no memory
 
 
-async def read_json_body(request: Request) -> bytes:
-    """The raw body, at most EVENT_BYTES_MAX, counted while it arrives and before it is parsed.
+async def read_json_body(request: Request, bytes_max: int = EVENT_BYTES_MAX) -> bytes:
+    """The raw body, at most ``bytes_max``, counted while it arrives and before it is parsed.
 
     Raises InvalidEvent TOO_LARGE, or a Problem for its type, its packing or its slowness.
     """
@@ -31,15 +31,15 @@ async def read_json_body(request: Request) -> bytes:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem("UNSUPPORTED_MEDIA_TYPE", "the body is packed (Content-Encoding)")
     declared = headers.get(b"content-length", b"")[:20].decode("latin-1")
-    if declared.isdecimal() and int(declared) > EVENT_BYTES_MAX:
-        raise _too_large(f"{declared} bytes are announced")
+    if declared.isdecimal() and int(declared) > bytes_max:
+        raise _too_large(f"{declared} bytes are announced", bytes_max)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S_MAX):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > EVENT_BYTES_MAX:
-                    raise _too_large("more bytes were sent")
+                if len(body) > bytes_max:
+                    raise _too_large("more bytes were sent", bytes_max)
     except TimeoutError:
         raise Problem("BODY_TIMEOUT", f"the body took over {BODY_S_MAX:g} s") from None
     except ClientDisconnect:
@@ -55,8 +55,8 @@ def _is_json(content_type: bytes) -> bool:
     return kind.strip().lower() == "application/json" and charset in ("", "utf-8", "utf8")
 
 
-def _too_large(found: str) -> InvalidEvent:
-    return InvalidEvent("TOO_LARGE", f"{found}, at most {EVENT_BYTES_MAX} are read")
+def _too_large(found: str, bytes_max: int) -> InvalidEvent:
+    return InvalidEvent("TOO_LARGE", f"{found}, at most {bytes_max} are read")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api import auth
+from api.book_schemas import book_schemas
 from risk.contracts import Schema, components
 
 _REF: Final = "#/components/schemas/"
@@ -19,9 +20,10 @@ PROBLEM_MEANINGS: Final = {
     403: "The key lacks a scope, or the event names another tenant.",
     404: "Unknown.",
     408: "The body came too slowly.",
-    409: "PAYLOAD_MISMATCH: the id was seen before with other content.",
+    409: "PAYLOAD_MISMATCH: the id was seen before with other content. Else `code` says what "
+    "stands against it.",
     410: "Decided, but the bytes are no longer held; `outcome` is given.",
-    413: "The body is larger than 16 KiB.",
+    413: "The body is larger than 16 KiB, or 4 MiB with a book.",
     415: "The body is not plain JSON.",
     422: "The event is refused; `code` says why and `pointer` where.",
     429: "The key sends faster than it may; see Retry-After.",
@@ -96,6 +98,7 @@ _OWN_SCHEMAS: Final[dict[str, Schema]] = {
             "detail": {"type": "string"},
             "operator": {"type": "string", "description": "What the operator can do."},
             "pointer": {"type": "string", "description": "The field; empty is the whole body."},
+            "problems": {"type": "array", "items": {"type": "string"}, "description": "Each one."},
             "outcome": {"enum": ["allow", "review", "block"], "description": "With 410 only."},
         },
         "required": ["type", "title", "status", "code", "detail", "operator"],
@@ -158,7 +161,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         if name.endswith("Event")
     }
     made["components"] = {
-        "schemas": dict(sorted({**definitions, **named, **_OWN_SCHEMAS}.items())),
+        "schemas": dict(
+            sorted({**definitions, **named, **_OWN_SCHEMAS, **book_schemas(_REF)}.items())
+        ),
         "securitySchemes": {
             "key": {
                 "type": "http",

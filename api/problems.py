@@ -121,6 +121,9 @@ def respond(error: WeirError) -> Response:
     pointer = "/id" if isinstance(error, PayloadMismatch) else getattr(error, "field", None)
     if pointer is not None:
         body["pointer"] = pointer
+    problems = getattr(error, "problems", None)
+    if problems:
+        body["problems"] = problems
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable | DeadlineExceeded):
         # Which host does not answer is for the log, not for the caller.

@@ -24,7 +24,7 @@ from risk.books.life import (
     with_shadow,
 )
 from risk.domain.clock import Clock
-from risk.domain.errors import BadBook, BookRefused
+from risk.domain.errors import BadBook, BadConfiguration, BookRefused
 from risk.rules.book import Book
 from risk.storage.book_life import SqlBookLife
 from risk.versions.version import Live, Version
@@ -212,7 +212,10 @@ class BookDesk:
         check_successor(live, book)
         await self.require_fit(book)
         check_order(live, book)
-        await asyncio.to_thread(self._ground.gate, live, book)
+        try:
+            await asyncio.to_thread(self._ground.gate, live, book)
+        except BadConfiguration as error:
+            raise BookRefused("NOT_COVERED", str(error)) from None
 
     async def _make_live(
         self, book: Book, actor: str, action: str, reason: str = "", subject: str = ""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from api.desks import Desks
+    from risk.bootstrap import Runtime
     from risk.settings import Settings
 
 
@@ -49,12 +53,31 @@ async def _serve(settings: Settings, sock: socket.socket) -> None:
     from risk import collector
     from risk.bootstrap import build_runtime
 
-    async with build_runtime(settings, "api") as runtime:
-        app = build_app(runtime, settings)
+    async with build_runtime(settings, "api") as runtime, _desks(settings, runtime) as desks:
+        app = build_app(runtime, settings, desks=desks)
         collector.settle()
         address = address_of(sock)
         _say(f"the API answers at {address}, its contract is at {address}/docs")
         await serve(app, sock)
+
+
+@asynccontextmanager
+async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
+    """What people do beside the payments, over connections of its own."""
+    from api.desks import Desks
+    from risk.cli.rules_desk import desk_over
+    from risk.storage.sql import open_store
+    from risk.versions.store import VersionStore
+    from streams.control import Control
+
+    store = VersionStore(settings.state / "versions")
+    control = Control(settings.kafka, runtime.topics, store, runtime.publisher)
+    engine = await asyncio.to_thread(open_store, settings)
+    try:
+        yield Desks(books=desk_over(settings, control, engine))
+    finally:
+        await control.close()
+        engine.dispose()
 
 
 def _say(line: str) -> None:

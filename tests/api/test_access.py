@@ -30,6 +30,12 @@ REQUESTS = {
     ("GET", "/v1/decisions/pay_1"): "read",
     ("POST", "/v1/events"): "events",
     ("POST", "/v1/labels"): "events",
+    ("GET", "/v1/books"): "read",
+    ("POST", "/v1/books/check"): "read",
+    ("POST", "/v1/books/proposals"): "rules",
+    ("POST", "/v1/books/rollback"): "rules",
+    ("POST", "/v1/books/proposals/abc/approve"): "approve",
+    ("POST", "/v1/books/proposals/abc/publish"): "approve",
     ("GET", "/metrics"): "admin",
 }
 

@@ -12,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import build_app
+from api.desks import Desks
 from risk.domain.clock import SystemClock
 from risk.domain.times import rfc3339
 from risk.keys import SCOPES, ApiKey, KeyRing, make_key
@@ -50,12 +51,14 @@ class Site:
     store: KeysInMemory
     client: httpx.AsyncClient
 
-    def key(self, *scopes: str, tenant: str = "main", rate_per_s: int = 10_000) -> dict[str, str]:
+    def key(
+        self, *scopes: str, tenant: str = "main", rate_per_s: int = 10_000, name: str = "test"
+    ) -> dict[str, str]:
         """Headers with a new key."""
         key, token = make_key(
             secret=SECRET,
             tenant=tenant,
-            name="test",
+            name=name,
             scopes=scopes or SCOPES,
             now_ms=self.runtime.clock.now_ms(),
             rate_per_s=rate_per_s,
@@ -76,13 +79,13 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    home: Path, client_host: str = "127.0.0.1", **settings: Any
+    home: Path, client_host: str = "127.0.0.1", desks: Desks | None = None, **settings: Any
 ) -> AsyncIterator[Site]:
     """A site of its own; ``settings`` are those of ``Settings``."""
     runtime = TwinRuntime(SystemClock())
     store = KeysInMemory()
     given = Settings(home=home, **settings)
-    app = build_app(runtime, given, KeyRing(store, SECRET, runtime.clock))
+    app = build_app(runtime, given, KeyRing(store, SECRET, runtime.clock), desks)
     transport = httpx.ASGITransport(app, client=(client_host, 50_000))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield Site(app, runtime, runtime.engine, store, client)

@@ -1,0 +1,22 @@
+"""What people do over HTTP beside the payments: each desk is given where its process has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from risk.books.desk import BookDesk
+from risk.domain.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """None for what this process does not serve; its routes then answer 503."""
+
+    books: BookDesk | None = None
+
+
+def present(desk: BookDesk | None, name: str) -> BookDesk:
+    """``desk``; raises Unavailable where it is not given."""
+    if desk is None:
+        raise Unavailable(name, f"this process serves no {name}")
+    return desk
