@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from risk.cli.run_proof import ArchiveCounts, ParityCounts, Proof, ProofNotes, evidence_bytes
-from risk.cli.run_services import ALERTS, ARCHIVE, PROVE, Services
+from risk.cli.run_services import ALERTS, ARCHIVE, GUARD, PROVE, Services
 from risk.cli.run_view import RunView
 from risk.domain.clock import SystemClock
 from risk.domain.times import rfc3339
@@ -167,6 +167,7 @@ class Job:
             ARCHIVE: ["archive", "run", "--every", f"{ARCHIVE_EVERY_S:g}"],
             PROVE: ["prove", "--every", f"{PROVE_EVERY_S:g}", *since],
             ALERTS: ["alerts", "run"],
+            GUARD: ["rules", "guard"],
         }
         services.start_keepers(keepers)
         return ProofNotes(self._settings, rfc3339(begin_ms))

@@ -1,4 +1,4 @@
-"""The processes of `weir run` that are ours: doors, and what archives, proves and alerts."""
+"""The processes of `weir run` that are ours: doors, and what proves, archives and watches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ WATCH_S: Final = 0.2
 ARCHIVE: Final = "archive"
 PROVE: Final = "prove"
 ALERTS: Final = "alerts"
-KEEPERS: Final = (ARCHIVE, PROVE, ALERTS)
+GUARD: Final = "guard"
+KEEPERS: Final = (ARCHIVE, PROVE, ALERTS, GUARD)
 
 
 @dataclass(frozen=True, slots=True)
