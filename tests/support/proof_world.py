@@ -35,6 +35,7 @@ from tests.support.small_model import small_bundle
 
 RATES = exchange_rates(None, "EUR")
 STEP_MS = 40_000
+STRANGERS = 100_000
 KINDS = ("payment",) * 5 + ("transfer", "withdrawal", "login", "refund", "outcome", "label")
 
 
@@ -143,8 +144,9 @@ def story(
     """Events of few entities through one memory and one judgement, and what that publishes.
 
     Some come late; a batch is published in another order than it was claimed, and some of it
-    twice. ``first`` is the first event's number, ``after_ms`` when it begins. After
-    ``pause_after`` events there may be a pause. ``book`` judges, where it is given.
+    twice. ``first`` is the first event's number, ``after_ms`` when it begins; from number
+    ``STRANGERS`` on other entities act. After ``pause_after`` events there may be a pause.
+    ``book`` judges, where it is given.
     """
     rng = random.Random(seed)
     judgement = new_judgement(RATES)
@@ -190,14 +192,15 @@ def story(
 
 def _event(number: int, rng: random.Random, at_ms: int) -> Arrival:
     kind = rng.choice(KINDS)
+    whose, net = ("", 0) if number < STRANGERS else ("s", 1)
     happened_ms = at_ms - rng.choice((0, 0, 0, 3_000, 90_000, 7_200_000))
     fields: dict[str, Any] = {
         "id": f"e{number}",
-        "account": f"a{rng.randrange(3)}",
-        "device": rng.choice((None, "d1", "d2")),
-        "ip": rng.choice((None, "10.0.0.1", "10.0.0.2")),
-        "card": rng.choice((None, "c1", "c2", "c3")),
-        "merchant": rng.choice((None, "m1", "m2")),
+        "account": f"{whose}a{rng.randrange(3)}",
+        "device": rng.choice((None, f"{whose}d1", f"{whose}d2")),
+        "ip": rng.choice((None, f"10.0.{net}.1", f"10.0.{net}.2")),
+        "card": rng.choice((None, f"{whose}c1", f"{whose}c2", f"{whose}c3")),
+        "merchant": rng.choice((None, f"{whose}m1", f"{whose}m2")),
     }
     if kind in ("payment", "transfer", "withdrawal", "refund"):
         fields |= {
