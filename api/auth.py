@@ -65,6 +65,15 @@ def key_of(request: Request) -> ApiKey:
     return key
 
 
+async def still_admitted(request: Request, access: Scope) -> bool:
+    """Whether the key of a long answer is still in force and has the scope; nothing is counted."""
+    try:
+        key = await _key(door_of(request), request)
+    except (Problem, Unavailable):
+        return False
+    return access in key.scopes
+
+
 def from_this_machine(request: Request) -> bool:
     """True for a caller on loopback that no proxy speaks for."""
     host = request.client.host if request.client else ""

@@ -9,9 +9,19 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from api.openapi import document
-from api.routes import books, books_life, decisions, events, health, labels, metrics, reference
+from api.routes import (
+    alerts,
+    books,
+    books_life,
+    decisions,
+    events,
+    health,
+    labels,
+    metrics,
+    reference,
+)
 
-ROUTES = (decisions, events, health, labels, metrics, reference, books, books_life)
+ROUTES = (decisions, events, health, labels, metrics, reference, books, books_life, alerts)
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from api.coalescer import Coalescer
 from api.desks import Desks
 from api.limits import RateLimit
 from api.runtime import Runtime
+from api.streams import Streams
 from risk.domain.clock import Deadline
 from risk.domain.errors import DeadlineExceeded, PayloadMismatch, Unavailable
 from risk.domain.observation import Arrival
@@ -40,6 +41,9 @@ class Door:
         self.desks = desks or Desks()
         self.keys = keys
         self.rates = RateLimit(runtime.clock)
+        self.streams = Streams()
+        self.stopping: Callable[[], bool] = lambda: False
+        """Whether the server wants long answers to end."""
         self._settings = settings
         self._refresh: asyncio.Task[None] | None = None
         batch_max = settings.batch_payments_max

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api import auth
+from api.alert_schemas import alert_schemas
 from api.book_schemas import book_schemas
 from risk.contracts import Schema, components
 
@@ -162,7 +163,15 @@ def document(app: FastAPI) -> dict[str, Any]:
     }
     made["components"] = {
         "schemas": dict(
-            sorted({**definitions, **named, **_OWN_SCHEMAS, **book_schemas(_REF)}.items())
+            sorted(
+                {
+                    **definitions,
+                    **named,
+                    **_OWN_SCHEMAS,
+                    **book_schemas(_REF),
+                    **alert_schemas(_REF),
+                }.items()
+            )
         ),
         "securitySchemes": {
             "key": {

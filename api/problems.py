@@ -62,6 +62,9 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "RATE_LIMITED": (
         429, "The key sends faster than it may.", "Slow down, or make a key with a higher rate.",
     ),
+    "TOO_MANY_STREAMS": (
+        429, "Too many streams are open.", "Close one, or follow the alerts topic itself.",
+    ),
     "INTERNAL": (
         500, "Weir failed; nothing was decided.", "Read the log line that carries this code.",
     ),

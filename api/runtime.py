@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from risk.alerts.feed import Feed
 from risk.domain.clock import Clock, Deadline
 from risk.domain.money import ExchangeRates
 from risk.domain.observation import Arrival
@@ -29,6 +30,14 @@ class DecisionEngine(Protocol):
         ...
 
 
+class Alerts(Protocol):
+    """The alerts of this world."""
+
+    async def feed(self) -> Feed:
+        """Their memory, read up to now. Raises Unavailable."""
+        ...
+
+
 class Runtime(Protocol):
     """The parts of one process, opened."""
 
@@ -43,6 +52,9 @@ class Runtime(Protocol):
 
     @property
     def metrics(self) -> Metrics: ...
+
+    @property
+    def alerts(self) -> Alerts: ...
 
     async def decision_of(self, tenant: str, payment_id: str) -> bytes | None:
         """The published bytes of a payment's decision, None where there is none.

@@ -57,6 +57,7 @@ from risk.versions.store import VersionStore
 from risk.versions.version import Kind, Version
 from streams import partitioner
 from streams.admin import ensure_topics
+from streams.alert_reading import AlertSource
 from streams.control import Control
 from streams.following import TURN_PAUSE_S, Following
 from streams.parking import outgoing_parked, parked
@@ -104,6 +105,7 @@ class Runtime:
     follower: Follower
     following: Following
     model_following: ModelFollowing
+    alerts: AlertSource
 
     @property
     def live(self) -> bool:
@@ -200,9 +202,11 @@ async def build_runtime(
         following = Following(control, serving, metrics)
         stack.push_async_callback(following.close)
         await following.start(shipped_versions(rates, clock.now_ms()))
+        alerts = AlertSource(settings.kafka, topics)
+        stack.push_async_callback(alerts.close)
         runtime = Runtime(
             settings, topics, clock, rates, metrics, memory, publisher, judgement, engine,
-            follower, following, model_following,
+            follower, following, model_following, alerts,
         )  # fmt: skip
         # Compiled code is loaded now, not while the first payment waits.
         await asyncio.to_thread(kernel.warm)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from risk.alerts.feed import Feed
 from risk.domain.clock import Clock, Deadline
 from risk.domain.decision import Decision, Digests, Evidence, Reason, encode_decision
 from risk.domain.errors import Unavailable
@@ -127,6 +128,19 @@ class TwinEngine:
 
 
 @dataclass
+class TwinAlerts:
+    """Follows ``api.runtime.Alerts``."""
+
+    memory: Feed = field(default_factory=lambda: Feed({0: 0, 1: 0}))
+    down: bool = False
+
+    async def feed(self) -> Feed:
+        if self.down:
+            raise Unavailable("kafka", "switched off at 10.1.2.3")
+        return self.memory
+
+
+@dataclass
 class TwinRuntime:
     """Follows ``api.runtime.Runtime`` over a ``TwinEngine``."""
 
@@ -134,6 +148,7 @@ class TwinRuntime:
     engine: TwinEngine = field(default_factory=TwinEngine)
     rates: ExchangeRates = RATES
     metrics: Metrics = field(default_factory=Metrics)
+    alerts: TwinAlerts = field(default_factory=TwinAlerts)
     states: list[PartState] = field(default_factory=lambda: [PartState("redis", "ready")])
     parked: list[tuple[Arrival, str]] = field(default_factory=list)
 
