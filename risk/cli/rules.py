@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from risk.rules.schema import Schema
 
 _File = Annotated[Path, typer.Argument(help="A book as YAML.", show_default=False)]
-_Book = Annotated[Path | None, typer.Option("--book", help="Another book than the starter book.")]
+_AnyBook = Annotated[Path | None, typer.Option("--book", help="Another book than the live one.")]
+_World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
@@ -174,16 +175,27 @@ def run_examples(file: _File, report: _Report = None) -> None:
         raise typer.Exit(1)
 
 
-def list_rules(book: _Book = None, report: _Report = None) -> None:
-    """List the rules of a book. Report keys: book, digest, rules (as in the file)."""
+def list_rules(book: _AnyBook = None, world: _World = None, report: _Report = None) -> None:
+    """List the rules of the live book, or of another one.
+
+    Without Kafka, known or running, it is the book that ships. Report keys: book, digest, rules
+    (as in the file). Exit codes: 0, 1 Kafka or SQL does not answer, 2 no book.
+    """
     import msgspec
     from rich.console import Console
     from rich.table import Table
 
-    found = read(book)
+    found = chosen_book(book, world)
     rules = msgspec.to_builtins(found.rules)
     _write(report, {"book": found.name, "digest": found.digest(), "rules": rules})
-    table = Table("rule", "state", "action", "reason", "sentence", title=found.name)
+    table = Table(
+        "rule",
+        "state",
+        "action",
+        "reason",
+        "sentence",
+        title=f"{found.name} ({found.digest()[:12]})",
+    )
     for rule in found.rules:
         table.add_row(rule.id, rule.state, rule.action, rule.reason, rule.sentence)
     Console().print(table)
@@ -191,15 +203,19 @@ def list_rules(book: _Book = None, report: _Report = None) -> None:
 
 def show(
     rule: Annotated[str, typer.Argument(help="The id of a rule.")],
-    book: _Book = None,
+    book: _AnyBook = None,
+    world: _World = None,
     report: _Report = None,
 ) -> None:
-    """Show one rule whole. Report keys: those of a rule in the file."""
+    """Show one rule of the live book, or of another one, whole.
+
+    Report keys: those of a rule in the file. Exit codes as list.
+    """
     import msgspec
 
     from risk.rules.book_file import dump_book
 
-    found = read(book)
+    found = chosen_book(book, world)
     one = chosen_rule(found, rule)
     _write(report, msgspec.to_builtins(one))
     text = dump_book(msgspec.structs.replace(found, rules=(one,)))
@@ -218,6 +234,18 @@ def chosen_rule(book: Book, rule: str) -> Rule:
             f"no rule {rule} in {book.name}" + (f"; did you mean {hint}?" if hint else "")
         )
     return book.rule(rule)
+
+
+def chosen_book(file: Path | None, world: str | None) -> Book:
+    """The book in a file, else the live one of a world, else the one that ships."""
+    from risk.cli.proofs import settings_of
+    from risk.cli.rules_desk import with_desk
+    from risk.local import parts as local_parts
+
+    settings = settings_of(world)
+    if file is not None or not (settings.kafka or local_parts.running(settings.state)):
+        return read(file)
+    return with_desk(world, lambda desk: desk.library.live_book())
 
 
 def read(file: Path | None) -> Book:

@@ -11,7 +11,7 @@ import typer
 from risk.cli.proofs import Archive
 
 if TYPE_CHECKING:
-    from risk.domain.decision import Decision
+    from risk.domain.decision import Decision, Evidence
     from risk.rules.book import Book, Rule
     from risk.rules.compiler import Row, Tables
     from risk.rules.schema import Schema
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from risk.rules.trace import Condition
     from risk.settings import Settings
 
-_Book = Annotated[Path | None, typer.Option("--book", help="Another book than the starter book.")]
+_Book = Annotated[
+    Path | None, typer.Option("--book", help="Another book than the one that judged, or is live.")
+]
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
@@ -42,21 +44,25 @@ def explain(
 ) -> None:
     """Say what a rule does, and for one payment which condition held or failed, with values.
 
+    For a decision it is the rule of the book that judged it, with the lists of then; else that of
+    the live book, or of the book that ships where no Kafka is known or runs.
+
     Report keys: rule, book, digest, sentence, names (name to sentence), payment_id, answer (held,
     failed, unknown; null without a payment), condition (text, sentence, answer, values, parts).
     Exit codes: 0 told, 2 no such rule or payment, or it cannot be read.
     """
     from features.catalogue import CATALOGUE
-    from risk.cli.proofs import write_report
-    from risk.cli.rules import chosen_rule, parts, read
+    from risk.cli.proofs import settings_of, write_report
+    from risk.cli.rules import chosen_rule
     from risk.rules.compiler import names_of
     from risk.rules.schema import FIELD_BY_NAME
     from risk.rules.sentences import rule_sentence
     from risk.rules.trace import lines
 
-    held = read(book)
+    settings = settings_of(world)
+    asked = _asked(settings, payment, file, archive=archive)
+    held, schema, tables = _judged(settings, asked, book, archive=archive)
     one = chosen_rule(held, rule)
-    schema, tables = parts()
     tree = _tree(one, schema)
     words = {spec.name: spec.sentence for spec in CATALOGUE}
     words.update({field.name: field.sentence for field in FIELD_BY_NAME.values()})
@@ -66,9 +72,9 @@ def explain(
     for name, sentence in names.items():
         typer.echo(f"  {name}: {sentence}")
     payment_id, found = None, None
-    if payment is not None or file is not None:
+    if asked is not None:
         values = _Values(schema, tables, tree)
-        payment_id, found = _traced(values, payment, file, (world, archive))
+        payment_id, found = _traced(values, asked, settings)
         typer.echo(f"for payment {payment_id or '(values of the file)'}:")
         for line in lines(found):
             typer.echo(f"  {line}")
@@ -174,26 +180,67 @@ class _Values:
         return [*row, *(held.get(name, math.nan) for name in self._layout.windows)]
 
 
-def _traced(
-    values: _Values,
-    payment: str | None,
-    file: Path | None,
-    place: tuple[str | None, bool],
-) -> tuple[str | None, Condition]:
-    """(payment id, its trace); the file goes first."""
-    from risk.cli.proofs import settings_of
-
-    world, archive = place
-    settings = settings_of(world)
+def _asked(
+    settings: Settings, payment: str | None, file: Path | None, *, archive: bool
+) -> Decision | dict[str, Any] | None:
+    """The decision, or the values by name, that are asked about; the file goes first."""
     if file is not None:
         content = _json(file)
-        if "evidence" not in content:
-            return None, values.trace(values.row(content))
-        decision = _decoded(file)
-    else:
-        tenant, _, payment_id = (payment or "").rpartition("/")
-        decision = _found(settings, tenant or "main", payment_id, archive=archive)
-    return decision.payment_id, values.trace(values.row_of(decision, settings))
+        return _decoded(file) if "evidence" in content else content
+    if payment is None:
+        return None
+    tenant, _, payment_id = payment.rpartition("/")
+    return _found(settings, tenant or "main", payment_id, archive=archive)
+
+
+def _judged(
+    settings: Settings,
+    asked: Decision | dict[str, Any] | None,
+    book: Path | None,
+    *,
+    archive: bool,
+) -> tuple[Book, Schema, Tables]:
+    """The book, what its rules may name, and their tables."""
+    import asyncio
+
+    from risk.bootstrap import shipped_book
+    from risk.cli.rules import chosen_book, parts, read
+    from risk.domain.errors import BadConfiguration
+    from risk.local import parts as local_parts
+
+    evidence = None if asked is None or isinstance(asked, dict) else asked.evidence
+    if book is not None or evidence is None:
+        return (chosen_book(book, settings.world), *parts())
+    live = local_parts.running(settings.state)
+    kafka = "" if archive else settings.kafka or (live.kafka if live is not None else "")
+    ready = settings.model_copy(update={"kafka": kafka})
+    found, missing = asyncio.run(_book_of(ready, evidence))
+    if found is not None:
+        return found
+    if evidence.digests.book == shipped_book().digest():
+        return (read(None), *parts())
+    raise BadConfiguration("; ".join(missing) + "; or give the book with --book")
+
+
+async def _book_of(
+    settings: Settings, evidence: Evidence
+) -> tuple[tuple[Book, Schema, Tables] | None, list[str]]:
+    from risk.cli.versions_at_hand import VersionsAtHand
+
+    at_hand = VersionsAtHand(settings, kafka=bool(settings.kafka))
+    try:
+        return await at_hand.book_of(evidence), at_hand.missing
+    finally:
+        await at_hand.close()
+
+
+def _traced(
+    values: _Values, asked: Decision | dict[str, Any], settings: Settings
+) -> tuple[str | None, Condition]:
+    """(payment id, its trace)."""
+    if isinstance(asked, dict):
+        return None, values.trace(values.row(asked))
+    return asked.payment_id, values.trace(values.row_of(asked, settings))
 
 
 def _json(file: Path) -> dict[str, Any]:

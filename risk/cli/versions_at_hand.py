@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from risk.policy import Policy
     from risk.replay import Named
     from risk.rules.book import Book
+    from risk.rules.compiler import Tables
     from risk.rules.schema import Schema
     from risk.settings import Settings
     from risk.versions.version import Kind, Version
+
+
+class Judged(NamedTuple):
+    """A book that judged, with the names and the lists of then."""
+
+    book: Book
+    schema: Schema
+    tables: Tables
 
 
 class VersionsAtHand:
@@ -69,6 +78,21 @@ class VersionsAtHand:
         """What was missing may have come since: ask for it once more."""
         self._found = {named: one for named, one in self._found.items() if one is not None}
         self._loaded = False
+
+    async def book_of(self, evidence: Evidence) -> Judged | None:
+        """The book that judged, and what its rules could name; None where it is missing."""
+        from features.catalogue import CATALOGUE
+        from risk.rules.compiler import Tables
+        from risk.rules.schema import Schema
+        from risk.versions.serving import book_in
+
+        self.missing = []
+        rates = await self._rates(evidence.digests.rates)
+        lists, types = await self._lists(evidence.digests.lists)
+        found = await self._find("book", evidence.digests.book)
+        if self.missing or found is None or rates is None:
+            return None
+        return Judged(book_in(found), Schema.of(CATALOGUE, types), Tables(rates, lists))
 
     async def _look_up(self, evidence: Evidence) -> tuple[Named, ExchangeRates, Book | None] | None:
         from risk.replay import Named
