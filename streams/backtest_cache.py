@@ -55,9 +55,14 @@ def cache_name(digest: str, catalogue: str) -> str:
     return hashlib.sha256(of.encode()).hexdigest()[:32]
 
 
-def store_block(folder: Path, builder: BlockBuilder) -> None:
-    """Write the block of ``builder`` to ``folder``. Of two with one name the first stays."""
-    block = builder.block(folder.name)
+def stored_of(builder: BlockBuilder, name: str) -> Stored:
+    """What ``builder`` has gathered."""
+    return Stored(builder.block(name), builder.left_out, builder.newest)
+
+
+def store_block(folder: Path, stored: Stored) -> None:
+    """Write ``stored`` to ``folder``. Of two with one name the first stays."""
+    block = stored.block
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     draft.mkdir(parents=True)
     try:
@@ -78,8 +83,8 @@ def store_block(folder: Path, builder: BlockBuilder) -> None:
             texts=list(columns),
             windows=list(block.windows),
             words={name: list(one.words) for name, one in columns.items()},
-            left_out=builder.left_out,
-            newest=builder.newest,
+            left_out=stored.left_out,
+            newest=stored.newest,
         )
         (draft / _META).write_bytes(msgspec.json.encode(meta))
         os.replace(draft, folder)

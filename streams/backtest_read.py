@@ -23,7 +23,7 @@ from risk.domain.truth import RANKS
 from streams.archive_names import ArchiveDamaged, Part, day_of
 from streams.archive_rows import open_file
 from streams.archive_store import listing, read_part
-from streams.backtest_cache import cache_name, load_block, store_block
+from streams.backtest_cache import cache_name, load_block, store_block, stored_of
 from streams.history import AFTER_MS, CLOCKS_MS
 from streams.topics import LIVE_WORLD
 
@@ -160,7 +160,7 @@ class _Spill:
 
     def flush(self) -> None:
         folder = self._folder / f"block-{len(self._found.folders):06}"
-        store_block(folder, self._builder)
+        store_block(folder, stored_of(self._builder, folder.name))
         self._found.take(folder)
         self._builder = BlockBuilder(FEATURE_NAMES, catalogue_digest(), self._to_base)
 
@@ -221,7 +221,7 @@ def _store(folder: Path, part: Part, into: Path, to_base: ToBase) -> None:
     builder = BlockBuilder(FEATURE_NAMES, catalogue_digest(), to_base)
     for body in _values(folder, part, labels=False):
         _add(builder, body)
-    store_block(into, builder)
+    store_block(into, stored_of(builder, into.name))
 
 
 def _values(folder: Path, part: Part, *, labels: bool) -> Iterator[bytes]:
