@@ -93,7 +93,7 @@ class ListDesk:
     """Every change of lists, by whichever door. Methods block; they raise BadList or Unavailable.
 
     ``reserved`` are names that rules know already. In a world without the wall clock
-    (``timeless``) an expiry may lie in the past.
+    (``timeless``) an expiry may lie in the past. ``entries_max`` bounds each list.
     """
 
     def __init__(
@@ -104,12 +104,14 @@ class ListDesk:
         now_ms: Callable[[], int],
         *,
         timeless: bool = False,
+        entries_max: int = ENTRIES_MAX,
     ) -> None:
         self.store = store
         self._outlet = outlet
         self._reserved = reserved
         self._now_ms = now_ms
         self._timeless = timeless
+        self._entries_max = entries_max
 
     # -- changing ------------------------------------------------------------------------
 
@@ -293,8 +295,9 @@ class ListDesk:
 
     def _room(self, turn: Turn, name: str) -> int:
         total = turn.count(name)
-        if total > ENTRIES_MAX:
-            raise BadList([f"list {name}: {total} entries; a list may have {ENTRIES_MAX}"])
+        if total > self._entries_max:
+            most = self._entries_max
+            raise BadList([f"list {name}: {total} entries; a list may have {most}"])
         return total
 
     def _readers(self, name: str) -> list[str]:
