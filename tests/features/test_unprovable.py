@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from features.parity import Parity, prove
 from features.proof.certificate import ParityReport
 from features.proof.history import HistoryRecord
 from features.proof.rebuilder import WAIT_MS
+from models.bundle import read_bundle
 from risk.domain.decision import Decision, decode_decision, encode_decision
 from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS, LOG_TTL_S, TIME_MS_MAX
 from tests.support.memory import START_MS
@@ -245,25 +245,29 @@ async def test_two_records_at_one_place_are_named(whole: list[HistoryRecord]) ->
 
 
 CHECK = """
-import asyncio, pickle, sys
-from tests.features.test_unprovable import served_here, verdict_here
+import asyncio, sys
+from pathlib import Path
+from tests.features.test_unprovable import serve_into, verdict_on
+place = Path(sys.argv[2])
 if sys.argv[1] == "serve":
-    sys.stdout.buffer.write(served_here())
+    serve_into(place)
 else:
-    print(asyncio.run(verdict_here(sys.stdin.buffer.read())))
+    print(asyncio.run(verdict_on(place)))
 """
 
 
-def served_here() -> bytes:
-    """A history and its model, made in this process."""
-    return pickle.dumps((small_bundle(), story(37, 300)))
+def serve_into(place: Path) -> None:
+    """Write a history and its model, made in this process."""
+    bundle = small_bundle()
+    bundle.write(place / "model")
+    (place / "history").write_bytes(msgspec.msgpack.encode((bundle.digest, story(37, 300))))
 
 
-async def verdict_here(served: bytes) -> str:
+async def verdict_on(place: Path) -> str:
     """What this process proves of a history."""
-    bundle, records = pickle.loads(served)  # written a moment ago, by this test
-    history = ListHistory(records)
-    models = OneModel(bundle.scorer())
+    written = (place / "history").read_bytes()
+    digest, records = msgspec.msgpack.decode(written, type=tuple[str, list[HistoryRecord]])
+    history, models = ListHistory(records), OneModel(read_bundle(place / "model", digest).scorer())
     report = await prove(history, Parity(history.extent, to_base, models, 0, END_MS))
     assert report.checked > 100
     return f"{report.verdict} {report.unequal} {report.unprovable}"
@@ -275,19 +279,24 @@ def _loops() -> list[str]:
     return [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
 
 
-def _elsewhere(what: str, given: bytes = b"") -> bytes:
+def _elsewhere(what: str, place: Path) -> str:
     """The same in a process without those features."""
     return subprocess.run(
-        [sys.executable, "-c", CHECK, what],
+        [sys.executable, "-c", CHECK, what, str(place)],
         env={**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(_loops()), "PYTHONPATH": str(ROOT)},
-        input=given,
         stdout=subprocess.PIPE,
+        text=True,
         check=True,
-    ).stdout
+    ).stdout.strip()
 
 
-async def test_what_one_processor_served_another_proves() -> None:
+async def test_what_one_processor_served_another_proves(tmp_path: Path) -> None:
     if not _loops():
         pytest.skip("not run: numpy uses no processor feature beyond its baseline here")
-    assert _elsewhere("prove", served_here()).strip() == b"equal 0 {}"
-    assert await verdict_here(_elsewhere("serve")) == "equal 0 {}"
+    here, there = tmp_path / "here", tmp_path / "there"
+    for place in (here, there):
+        place.mkdir()
+    serve_into(here)
+    assert _elsewhere("prove", here) == "equal 0 {}"
+    _elsewhere("serve", there)
+    assert await verdict_on(there) == "equal 0 {}"
