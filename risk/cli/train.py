@@ -69,7 +69,8 @@ def train(  # noqa: PLR0913  # every option is one
 
     The split is by time: train, the label delay, validation, the delay, test. Tuning is
     resumable: the same data and seed go on where they were stopped. The live model is not
-    touched unless --alias names it.
+    touched unless --alias names it; where there is a champion, only `weir models promote` takes its
+    place, so --alias champion is refused.
 
     Report keys: run_id, version, alias, model_digest, bundle, seconds, rss_mb, comparison (model,
     auc_roc, average_precision, seconds, rows), metrics (value, low, high each), tuning (trials,

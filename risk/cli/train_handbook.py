@@ -49,7 +49,13 @@ def train_handbook(protocol: str, options: Options) -> dict[str, Any]:
     """Train by the protocol, compare with other models, register the last fold's model."""
     from models.handbook_run import bundle_of, compare_folds
     from models.measures import as_json
-    from risk.cli.train_job import progress, registry_of, rss_mb, settings_of
+    from risk.cli.train_job import (
+        progress,
+        refuse_second_champion,
+        registry_of,
+        rss_mb,
+        settings_of,
+    )
     from risk.domain.clock import SystemClock
     from risk.policy import Policy
 
@@ -57,7 +63,7 @@ def train_handbook(protocol: str, options: Options) -> dict[str, Any]:
     began_s = clock.monotonic_s()
     settings = settings_of(None)
     with registry_of(settings, "train") as registry, progress() as say:
-        registry.versions()  # a registry that is down is better found before the work
+        refuse_second_champion(registry, options.alias)
         seen, models = _trained(protocol, options.seed, options.seed, say)
         say("Comparing with other models", 0.92)
         comparison = compare_folds(seen, models, clock.monotonic_s, with_rivals=options.compare)

@@ -61,7 +61,7 @@ def train_rows(
     began_s = clock.monotonic_s() if began_s is None else began_s
     tuned: list[Chosen] = []
     with registry_of(settings, "train") as registry, progress() as say:
-        registry.versions()  # a registry that is down is better found before the work
+        refuse_second_champion(registry, options.alias)
         request = Request(
             label_delay_ms=round(wanted.label_delay_days * DAY_MS),
             seed=options.seed,
@@ -74,6 +74,23 @@ def train_rows(
         learned = learn(rows, request, say)
         say("Registering the model", 0.97)
         return publish(registry, learned, options, (clock.monotonic_s() - began_s, tuned), rows)
+
+
+def refuse_second_champion(registry: Registry, alias: str | None) -> None:
+    """Raise BadConfiguration where training would put itself in the place of a champion.
+
+    A registry that is down is found here, before the work.
+    """
+    from models.names import CHAMPION
+    from risk.domain.errors import BadConfiguration
+
+    live = [one.version for one in registry.versions() if CHAMPION in one.aliases]
+    if alias == CHAMPION and live:
+        raise BadConfiguration(
+            f"--alias {CHAMPION}: version {live[0]} of {registry.name} is it, and another one"
+            " takes its place past guardrails only by `weir models promote VERSION`; train without"
+            " --alias"
+        )
 
 
 def publish(

@@ -191,6 +191,7 @@ def test_bad_input_is_named_and_the_live_model_stays(
         (("train", *PAST, "--label-delay-days", "9"), "too few"),
         (("train", *PAST, "--protocol", "one"), "--dataset handbook"),
         (("train", "--dataset", "handbook", "--protocol", "two"), "one, folds, choice"),
+        (("train", *PAST, "--alias", "champion"), "weir models promote VERSION"),
         (("evaluate", *PAST, "--to", "1999-01-01T00:00:00Z"), "--to"),
     ):
         with pytest.raises(BadConfiguration, match=says):
