@@ -1,8 +1,10 @@
 """A small model of the decision protocol (design, section 6), explored exhaustively.
 
 One entity log, two payments: X is handled by two workers at once (an owner and a zombie),
-Y by the HTTP door, which never retries. Redis may restart and forget its last commands.
-Kafka has two partitions: decisions are in the first, the ledger is the second.
+Y by the HTTP door, which never retries. P and Q came before, so that the log passes its cap of
+one record: what is older than a tail counts through the rollup, which holds the folded records.
+Redis may restart and forget its last commands. Kafka has two partitions: decisions are in the
+first, the ledger is the second.
 Everything a step touches happens at once; between steps anything may happen.
 
 Not modelled: two recoverers at the same time (they are serialised by a fenced lock), expiry,
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 HOLE = "hole"
+CAP = 1
+BEFORE = ("P", "Q")
 PARTITION = {"X": 0, "Y": 0}
 LEDGER_PARTITION = 1
 
@@ -119,11 +123,21 @@ class Guards:
     restore_before_open: bool = True
     orphans_to_ledger: bool = True
     watermark_follows_ack: bool = True
+    fold_behind_tails: bool = True
+
+
+def tail_from(sequence: int) -> int:
+    """The first sequence of the tail that the event at ``sequence`` sees."""
+    return max(0, sequence - CAP)
 
 
 def start(budget: Budget, lost_max: int = 1) -> State:
     """The first state: epoch 1 is open, nothing has happened."""
-    redis = Redis(1, (), 1, 0, (), frozenset(), ((-1, 1), (-1, 1)))
+    told = tuple(
+        Record("decision", payment, place, 1, Body(payment, "", place, 0, BEFORE[:place]))
+        for place, payment in enumerate(BEFORE)
+    )
+    redis = Redis(1, BEFORE, 1, 0, (), frozenset(), ((len(BEFORE) - 1, 1), (-1, 1)))
     actors = (
         Actor("A", "X", "observe", 1),
         Actor("B", "X", "observe", 1),
@@ -133,7 +147,7 @@ def start(budget: Budget, lost_max: int = 1) -> State:
     past = (redis,) * lost_max
     if not budget.restarts:
         past = ()
-    return State(redis, False, 1, past, ((), ()), actors, Recoverer("idle"), frozenset(), budget)
+    return State(redis, False, 1, past, (told, ()), actors, Recoverer("idle"), frozenset(), budget)
 
 
 class Model:
@@ -198,8 +212,22 @@ class Model:
         elif claim.state == "D":
             yield put(state, place, actor._replace(step="publish", body=claim.body))
         else:
-            body = Body(actor.payment, actor.name, claim.sequence, claim.base, claim.prefix)
+            seen = self._seen(redis, claim)
+            body = Body(actor.payment, actor.name, claim.sequence, claim.base, seen)
             yield put(state, place, actor._replace(step="decide", claim=claim, body=body))
+
+    def _seen(self, redis: Redis, claim: Claim) -> tuple[str, ...]:
+        """What a claim is shown: the rollup, and the records behind it up to its own place.
+
+        The store folds one cap behind the newest tail, so that a retry is still shown what it
+        was shown before; the client folds the rest. Where the log was folded beyond its tail
+        the payment is decided without features, and sees nothing.
+        """
+        own, following = tail_from(claim.sequence), len(redis.log)
+        if not self.guards.fold_behind_tails:
+            return redis.log[: tail_from(following - 1)] + claim.prefix[own:]
+        folded = max(0, tail_from(following - 1) - CAP)
+        return () if folded > own else redis.log[:folded] + claim.prefix[folded:]
 
     def _decide(self, state: State, place: int, actor: Actor) -> Iterator[State]:
         if self._stale(state, actor):
