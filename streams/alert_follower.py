@@ -141,8 +141,9 @@ class AlertFollower:
         self._saved_s = self._clock.monotonic_s()
 
     async def close(self) -> None:
-        """Let go of Kafka."""
+        """Let go of Kafka, and of the control topic."""
         await self._stop_reading()
+        await self._parts.control.close()
 
     # -- decisions -----------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ POLL_MS: Final = 500
 BACK_RECORDS: Final = 5_000  # of each partition, before the end, that an API process reads
 AWAY_S: Final = 1.0
 LOAD_S: Final = 10.0
+LOOK_S: Final = 0.05
 _LOG = structlog.get_logger("weir.alerts")
 
 
@@ -122,13 +123,15 @@ class AlertSource:
             self._loaded = asyncio.get_running_loop().create_future()
             self._task = asyncio.create_task(self._follow(self._loaded), name="read alerts")
         assert self._loaded is not None
-        if self._problem is not None:
-            raise Unavailable("kafka", str(self._problem))
         try:
             async with asyncio.timeout(LOAD_S):
-                return await asyncio.shield(self._loaded)
+                while self._problem is None and not self._loaded.done():
+                    await asyncio.wait({self._loaded}, timeout=LOOK_S)
         except TimeoutError:
             raise Unavailable("kafka", "the alerts could not be read in time") from None
+        if self._problem is not None:
+            raise Unavailable("kafka", str(self._problem))
+        return self._loaded.result()
 
     async def close(self) -> None:
         """Stop reading."""

@@ -73,5 +73,4 @@ async def publish(
         follower.save()
     finally:
         await follower.close()
-        await control.close()
         await publisher.close()
