@@ -64,8 +64,8 @@ class Gathered:
     left_out: dict[str, int] = field(default_factory=dict)
     newest: tuple[int, str] = (-1, "")
 
-    def blocks(self) -> Iterator[Block]:
-        """One after the other, memory-mapped."""
+    def __iter__(self) -> Iterator[Block]:
+        """Block after block, memory-mapped."""
         for folder in self.folders:
             yield load_block(folder).block
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from features.proof.history import History
     from risk.backtest.block import Block
     from risk.backtest.judging import Candidate
     from risk.backtest.report import Report, Signed, Source
+    from risk.backtest.run import Backtest
     from risk.judgement import Scoring
     from risk.policy import Policy
     from risk.rules.book import Book
     from risk.settings import Settings
     from streams.backtest_read import Gathered, Words
+    from streams.backtest_windows import Windows
 
 Progress = Callable[[int], None]
 RULES_ALONE = "none"  # in place of a model's alias
@@ -55,6 +58,7 @@ class _Data:
     as_of_ms: int
     left_out: dict[str, int]
     policy: str
+    history: Callable[[], Awaitable[History]] | None = None
 
 
 def run(settings: Settings, wish: Wish, progress: Progress = lambda records: None) -> Report:
@@ -82,10 +86,33 @@ def run(settings: Settings, wish: Wish, progress: Progress = lambda records: Non
         )
         labels = Labels(data.words, data.as_of_ms, delay_ms(wish.label_delay_days))
         test = Backtest(candidate, asked, labels, old)
+        windows = _windows(settings, wish, data, test, progress)
         for block in data.blocks:
-            test.add(block)
+            test.add(block if windows is None else windows.into(block))
         report = test.report(data.left_out)
     return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
+
+
+def _windows(
+    settings: Settings, wish: Wish, data: _Data, test: Backtest, progress: Progress
+) -> Windows | None:
+    """The windows that rules read and evidence lacks; None where there are none to be made."""
+    from risk.cli.proofs import rates_of
+    from streams.backtest_windows import lacking, rebuilt
+
+    named = sorted({name for one in test.judge.vectors for name in one.names if "(" in name})
+    if data.history is None or not named:
+        return None
+    names = lacking(data.blocks, named)
+    if not names:
+        return None
+    history = asyncio.run(_opened(data.history))
+    times = (wish.from_ms, wish.to_ms)
+    return asyncio.run(rebuilt(history, names, times, rates_of(settings), progress))
+
+
+async def _opened(history: Callable[[], Awaitable[History]]) -> History:
+    return await history()
 
 
 def _baseline(wish: Wish) -> str:
@@ -172,7 +199,8 @@ def _data(settings: Settings, wish: Wish, progress: Progress) -> Iterator[_Data]
     if wish.dataset is not None:
         yield _of_dataset(wish.dataset)
     elif wish.archive:
-        yield _of_world(settings, "archive", _archived(settings, wish, progress))
+        gathered = _archived(settings, wish, progress)
+        yield _of_world(settings, "archive", gathered, lambda: _history(settings, wish))
     else:
         from risk.cli.proofs import parts_of
 
@@ -183,7 +211,7 @@ def _data(settings: Settings, wish: Wish, progress: Progress) -> Iterator[_Data]
             tempfile.TemporaryDirectory(prefix="backtest-", dir=folder) as scratch,
         ):
             gathered = asyncio.run(_topics(ready, wish, Path(scratch), progress))
-            yield _of_world(settings, "topics", gathered)
+            yield _of_world(settings, "topics", gathered, lambda: _history(ready, wish))
 
 
 def _of_dataset(folder: Path) -> _Data:
@@ -191,11 +219,22 @@ def _of_dataset(folder: Path) -> _Data:
 
     held = Dataset(folder)
     left_out = dict(held.manifest.left_out)
-    blocks = (held.block() for _ in range(1))
+    blocks = [held.block()]
     return _Data("dataset", folder.name, blocks, held.words(), held.as_of_ms, left_out, "")
 
 
-def _of_world(settings: Settings, kind: str, found: Gathered) -> _Data:
+async def _history(settings: Settings, wish: Wish) -> History:
+    from risk.cli.proofs import history_of
+
+    return await history_of(settings, wish.from_ms, wish.to_ms, archive=wish.archive)
+
+
+def _of_world(
+    settings: Settings,
+    kind: str,
+    found: Gathered,
+    history: Callable[[], Awaitable[History]],
+) -> _Data:
     """In the live world labels count that are known by now, elsewhere by the last arrival."""
     from risk.domain.clock import SystemClock
     from streams.topics import LIVE_WORLD
@@ -203,8 +242,8 @@ def _of_world(settings: Settings, kind: str, found: Gathered) -> _Data:
     live = settings.world == LIVE_WORLD
     as_of_ms = SystemClock().now_ms() if live else found.until_ms
     return _Data(
-        kind, settings.world, found.blocks(), found.words, as_of_ms, found.left_out,
-        found.newest[1],
+        kind, settings.world, found, found.words, as_of_ms, found.left_out, found.newest[1],
+        history,
     )  # fmt: skip
 
 
