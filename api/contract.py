@@ -17,11 +17,14 @@ from api.routes import (
     events,
     health,
     labels,
+    lists,
     metrics,
     reference,
 )
 
-ROUTES = (decisions, events, health, labels, metrics, reference, books, books_life, alerts)
+ROUTES = (
+    decisions, events, health, labels, metrics, reference, books, books_life, lists, alerts,
+)  # fmt: skip
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from risk.books.desk import BookDesk
 from risk.domain.errors import Unavailable
+from risk.lists.desk import ListDesk
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +17,10 @@ class Desks:
     """None for what this process does not serve; its routes then answer 503."""
 
     books: BookDesk | None = None
+    lists: ListDesk | None = None
 
 
-def present(desk: BookDesk | None, name: str) -> BookDesk:
+def present(desk: T | None, name: str) -> T:
     """``desk``; raises Unavailable where it is not given."""
     if desk is None:
         raise Unavailable(name, f"this process serves no {name}")

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api import auth
 from api.alert_schemas import alert_schemas
 from api.book_schemas import book_schemas
+from api.list_schemas import list_schemas
 from risk.contracts import Schema, components
 
 _REF: Final = "#/components/schemas/"
@@ -170,6 +171,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                     **_OWN_SCHEMAS,
                     **book_schemas(_REF),
                     **alert_schemas(_REF),
+                    **list_schemas(_REF),
                 }.items()
             )
         ),

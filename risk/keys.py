@@ -14,7 +14,7 @@ from risk.domain.clock import Clock
 from risk.domain.errors import BadConfiguration, Unavailable, WeirError
 from risk.domain.ids import looks_like_card_number
 
-Scope = Literal["decide", "read", "events", "rules", "approve", "admin"]
+Scope = Literal["decide", "read", "events", "rules", "approve", "lists", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "weir_"  # lets scanners find a leaked key
 TOKEN_BYTES: Final = 32

@@ -65,16 +65,29 @@ async def _serve(settings: Settings, sock: socket.socket) -> None:
 async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
     """What people do beside the payments, over connections of its own."""
     from api.desks import Desks
+    from features.catalogue import CATALOGUE
     from risk.cli.rules_desk import desk_over
+    from risk.lists.desk import ListDesk
+    from risk.rules.schema import Schema
+    from risk.rules.words import reserved_names
+    from risk.storage.lists import SqlLists
     from risk.storage.sql import open_store
     from risk.versions.store import VersionStore
     from streams.control import Control
+    from streams.list_outlet import ControlOutlet
 
     store = VersionStore(settings.state / "versions")
     control = Control(settings.kafka, runtime.topics, store, runtime.publisher)
     engine = await asyncio.to_thread(open_store, settings)
     try:
-        yield Desks(books=desk_over(settings, control, engine))
+        lists = ListDesk(
+            SqlLists(engine, settings.world),
+            ControlOutlet(control, asyncio.get_running_loop()),
+            reserved_names(Schema.of(CATALOGUE)),
+            runtime.clock.now_ms,
+            timeless=not runtime.live,
+        )
+        yield Desks(books=desk_over(settings, control, engine), lists=lists)
     finally:
         await control.close()
         engine.dispose()
