@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from risk.alerts.alert import Alert
 from risk.contracts import components
 from streams.dead_letters import DeadLetter
+from streams.drift_alerts import DriftAlert
 from streams.parking import ParkedEvent
 from streams.topics import (
     LIVE_WORLD,
@@ -56,6 +58,14 @@ _MESSAGES: Final[dict[str, tuple[str, str, str]]] = {
         "ParkedEvent", "tenant:event key:digest",
         "A label or an outcome whose payment is not known yet. Without a value: it waits no more.",
     ),
+    "alert": (
+        "Alert", "tenant:account, or tenant:group",
+        "A hit of a rule that raises alerts, or a spike or silence that a rate rule found. The "
+        "first record of an id counts.",
+    ),
+    "drift_alert": (
+        "DriftAlert", "tenant:drift", "Payments differ from what a model was trained on.",
+    ),
     "late_event": (
         "Event", "tenant:account", "An event that came more than 24 h after it happened.",
     ),
@@ -70,7 +80,7 @@ _CHANNELS: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
     "late": (("late_event",), "send", "What came too late."),
     "parked": (("parked_event",), "send", "What waits for its payment."),
     "shadow": ((), "send", "What a challenger scored after the answer, for weir models compare."),
-    "alerts": ((), "send", "Suspicious activity; kept for the alerts."),
+    "alerts": (("alert", "drift_alert"), "send", "What people are told of."),
     "control": ((), "receive", "Immutable versions by address; kept for books, lists and tables."),
 }
 _WITH_EPOCH: Final = frozenset(("decision", "ledger_record"))
@@ -80,7 +90,7 @@ def document(version: str) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the live world; other worlds have the world in each name."""
     roots, definitions = components(_REF)
     _, letters = msgspec.json.schema_components(
-        [DeadLetter, ParkedEvent], ref_template=f"{_REF}{{name}}"
+        [DeadLetter, ParkedEvent, Alert, DriftAlert], ref_template=f"{_REF}{{name}}"
     )
     schemas = {**definitions, **letters, "Event": roots["Event"]}
     topics = Topics(LIVE_WORLD)
