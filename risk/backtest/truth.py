@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from risk.backtest.block import Block, id_key
+from risk.backtest.block import Block, Ints, id_key
 from risk.backtest.columns import Flags
 from risk.domain.truth import RANKS, verdicts
 
@@ -44,10 +45,14 @@ class Labels:
 
     def of(self, block: Block) -> Truth:
         """What is known of ``block``."""
-        mature: Flags = block.decided_ms + self.delay_ms <= self.as_of_ms
-        fraud = np.zeros(len(block), np.bool_)
+        return self.known(block.keys, block.decided_ms)
+
+    def known(self, keys: NDArray[np.uint64], decided_ms: Ints) -> Truth:
+        """What is known of payments by ``id_key``, and when they were decided; each (n,)."""
+        mature: Flags = decided_ms + self.delay_ms <= self.as_of_ms
+        fraud = np.zeros(len(keys), np.bool_)
         if len(self._frauds):
-            places = np.searchsorted(self._frauds, block.keys)
+            places = np.searchsorted(self._frauds, keys)
             places = np.minimum(places, len(self._frauds) - 1)
-            fraud = self._frauds[places] == block.keys
+            fraud = self._frauds[places] == keys
         return Truth(mature, fraud)

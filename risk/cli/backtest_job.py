@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from features.proof.history import History
     from risk.backtest.block import Block
     from risk.backtest.judging import Candidate
-    from risk.backtest.report import Report, Signed, Source
+    from risk.backtest.report import Closed, Report, Signed, Source
     from risk.backtest.run import Backtest
+    from risk.backtest.truth import Labels
     from risk.judgement import Scoring
     from risk.policy import Policy
     from risk.rules.book import Book
@@ -89,7 +90,8 @@ def run(settings: Settings, wish: Wish, progress: Progress = lambda records: Non
         windows = _windows(settings, wish, data, test, progress)
         for block in data.blocks:
             test.add(block if windows is None else windows.into(block))
-        report = test.report(data.left_out)
+        closed = _closed(settings, wish, data, candidate, labels) if wish.closed_loop else None
+        report = test.report(data.left_out, closed)
     return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
 
 
@@ -109,6 +111,20 @@ def _windows(
     history = asyncio.run(_opened(data.history))
     times = (wish.from_ms, wish.to_ms)
     return asyncio.run(rebuilt(history, names, times, rates_of(settings), progress))
+
+
+def _closed(
+    settings: Settings, wish: Wish, data: _Data, candidate: Candidate, labels: Labels
+) -> Closed:
+    from risk.cli.proofs import rates_of
+    from risk.domain.errors import BadConfiguration
+    from streams.backtest_loop import closed_loop
+
+    if data.history is None:
+        raise BadConfiguration("--closed-loop needs history: the topics or the archive of a world")
+    history = asyncio.run(_opened(data.history))
+    times = (wish.from_ms, wish.to_ms)
+    return asyncio.run(closed_loop(history, candidate, times, rates_of(settings), labels))
 
 
 async def _opened(history: Callable[[], Awaitable[History]]) -> History:
