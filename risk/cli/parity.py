@@ -12,6 +12,7 @@ from risk.cli.proofs import Archive
 
 if TYPE_CHECKING:
     from features.proof.certificate import JudgementReport, ParityReport
+    from risk.domain.clock import Clock
     from risk.settings import Settings
 
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the certificate as JSON.")]
@@ -56,38 +57,47 @@ def parity(
     first_damaged, missing (topic, partition, first, last), records, void, fallbacks, repeated,
     ranges (topic, partition, first, end, epoch), history_from, digests (catalogue, models),
     judgements (checked, equal, unequal, unprovable by cause, every, missing; null with
-    --judge-every 0), seconds, per_s.
+    --judge-every 0), archive_damages (what of the archive cannot be read), seconds, per_s.
     """
     import asyncio
 
-    from features.proof.rebuilder import warm
     from risk.cli.proofs import leave, parts_of, range_ms, settings_of, write_report
     from risk.domain.clock import SystemClock
 
     settings, (from_ms, to_ms) = settings_of(world), range_ms(begin, end)
     clock = SystemClock()
     with parts_of(settings, "parity", archive=archive) as ready:
-        warm()
-        began_s = clock.monotonic_s()
-        found = asyncio.run(_prove(ready, (from_ms, to_ms), judge_every, archive=archive))
-    seconds = clock.monotonic_s() - began_s
-    write_report(report, _timed(found, seconds))
+        found, damages, seconds = asyncio.run(
+            _prove(ready, (from_ms, to_ms), judge_every, clock, archive=archive)
+        )
+    write_report(report, {**_timed(found, seconds), "archive_damages": damages})
     for line in told(found):
         typer.echo(line)
+    for damage in damages:
+        typer.echo(f"  damaged in the archive: {damage}")
     typer.echo(f"{found.checked} payments in {seconds:.1f} s")
     leave(found.verdict)
 
 
 async def _prove(
-    settings: Settings, range_ms: tuple[int, int], judge_every: int, *, archive: bool
-) -> ParityReport:
+    settings: Settings,
+    range_ms: tuple[int, int],
+    judge_every: int,
+    clock: Clock,
+    *,
+    archive: bool,
+) -> tuple[ParityReport, list[str], float]:
+    """The certificate, what of the archive is damaged, and the seconds that it took."""
     from features.judging import Judging
     from features.parity import Parity
-    from risk.cli.proofs import history_of, models_of, rates_of, shown
+    from features.proof.rebuilder import warm
+    from risk.cli.proofs import damages_of, history_of, models_of, rates_of, shown
     from risk.cli.versions_at_hand import VersionsAtHand
 
     history = await history_of(settings, *range_ms, archive=archive)
     extent = history.extent
+    warm()  # only now: who names a Kafka that is not there is told so at once
+    began_s = clock.monotonic_s()
     check = Parity(extent, rates_of(settings), models_of(settings), *range_ms)
     versions = VersionsAtHand(settings, kafka=not archive)
     judging = Judging(versions, *range_ms, judge_every) if judge_every else None
@@ -102,7 +112,9 @@ async def _prove(
     finally:
         await versions.close()
     report = await check.finish(history)
-    return report if judging is None else judging.added_to(report)
+    if judging is not None:
+        report = judging.added_to(report)
+    return report, damages_of(history), clock.monotonic_s() - began_s
 
 
 def told(found: ParityReport) -> list[str]:

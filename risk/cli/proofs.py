@@ -112,6 +112,11 @@ async def history_of(
     return await open_history(settings.kafka, Topics(settings.world), from_ms, to_ms)
 
 
+def damages_of(history: History) -> list[str]:
+    """What of the archive could not be read, by file; nothing for a history in Kafka."""
+    return list(getattr(history, "damages", ()))
+
+
 @contextmanager
 def shown(verb: str, history_records: int) -> Iterator[Callable[[int], None]]:
     """Progress over so many records: a bar on a terminal, nothing elsewhere."""

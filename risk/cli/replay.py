@@ -66,7 +66,7 @@ async def _replayed(
 ) -> tuple[dict[str, Any], bytes | None]:
     """The report, and the replayed bytes where every version is at hand."""
     from features.replaying import Search, search
-    from risk.cli.proofs import history_of, rates_of
+    from risk.cli.proofs import damages_of, history_of, rates_of
     from risk.cli.versions_at_hand import VersionsAtHand
     from risk.domain.errors import BadConfiguration
     from risk.replay import evidence_of
@@ -74,7 +74,8 @@ async def _replayed(
     history = await history_of(settings, archive=archive)
     found = await search(history, Search(history.extent, rates_of(settings), tenant, payment_id))
     if found is None:
-        raise BadConfiguration(f"history has no decision on payment {payment_id} of {tenant}")
+        lost = "".join(f"; damaged in the archive: {one}" for one in damages_of(history))
+        raise BadConfiguration(f"history has no decision on payment {payment_id} of {tenant}{lost}")
     versions = VersionsAtHand(settings, kafka=not archive)
     try:
         named = await versions.of(evidence_of(found.decision))
