@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from risk.books.difference import acting
 from risk.domain.errors import BadBook, BadConfiguration, BookRefused
+from risk.rules.alerting import RateRule
 from risk.rules.book import Book, Rule, State
 from risk.rules.formatter import formatted
 from risk.rules.syntax import Refused
 
 NAME_CHARS_MAX: Final = 128
+RateState = Literal["draft", "live", "retired"]
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,10 +113,10 @@ def check_publishable(proposal: Proposal | None, subject: Subject, by: str, secr
 
 def check_successor(live: Book, new: Book) -> None:
     """Raises BadBook where a rule that was retired comes back: its id keeps its history."""
-    gone = {rule.id for rule in live.rules if rule.state == "retired"}
+    gone = {rule.id for rule in _all(live) if rule.state == "retired"}
     problems = [
         f"rule {rule.id} was retired; give what replaces it an id of its own"
-        for rule in new.rules
+        for rule in _all(new)
         if rule.id in gone and rule.state != "retired"
     ]
     if problems:
@@ -141,8 +143,8 @@ def check_order(live: Book, new: Book) -> None:
 def with_shadow(live: Book, draft: Book) -> Book:
     """``live`` with the rules of ``draft`` that do not act yet, in the shadow.
 
-    What acts stays as it is, so nobody has to approve it. Raises BadBook where ``draft``
-    changes a rule that acts, or adds none.
+    What acts stays as it is, so nobody has to approve it. Rate rules have no shadow, and stay
+    as they are. Raises BadBook where ``draft`` changes a rule that acts, or adds none.
     """
     held = {rule.id: rule for rule in live.rules}
     problems, fresh = [], []
@@ -169,14 +171,25 @@ def with_shadow(live: Book, draft: Book) -> Book:
 
 
 def with_paused(live: Book, rule_id: str) -> Book:
-    """``live`` with a live rule in the shadow; raises BadBook where it is not live."""
+    """``live`` with a live rule in the shadow, or a live rate rule as a draft.
+
+    Raises BadBook where it is not live.
+    """
+    if any(rate.id == rule_id for rate in live.rates):
+        return _moved_rate(live, rule_id, "live", "draft", "only a live rule can be paused")
     return _moved(live, rule_id, ("live",), "shadow", "only a live rule can be paused")
 
 
 def with_retired(live: Book, rule_id: str) -> Book:
     """``live`` with a rule that does not act retired, for ever; raises BadBook else."""
     why = "pause a live rule first; a retired one stays retired"
+    if any(rate.id == rule_id for rate in live.rates):
+        return _moved_rate(live, rule_id, "draft", "retired", why)
     return _moved(live, rule_id, ("draft", "shadow"), "retired", why)
+
+
+def _all(book: Book) -> tuple[Rule | RateRule, ...]:
+    return (*book.rules, *book.rates)
 
 
 def _plain(when: str) -> str:
@@ -195,9 +208,18 @@ def _moved(live: Book, rule_id: str, begin: tuple[State, ...], end: State, why: 
     return msgspec.structs.replace(live, rules=rules)
 
 
+def _moved_rate(live: Book, rate_id: str, begin: RateState, end: RateState, why: str) -> Book:
+    rate = next(one for one in live.rates if one.id == rate_id)
+    if rate.state != begin:
+        raise BadBook([f"rate rule {rate_id} is {rate.state}: {why}"])
+    moved = msgspec.structs.replace(rate, state=end)
+    rates = tuple(moved if one.id == rate_id else one for one in live.rates)
+    return msgspec.structs.replace(live, rate_rules=rates)
+
+
 def _found(live: Book, rule_id: str) -> Rule:
     try:
         return live.rule(rule_id)
     except KeyError:
-        ids = ", ".join(rule.id for rule in live.rules)
+        ids = ", ".join(rule.id for rule in _all(live))
         raise BadBook([f"no rule {rule_id} in the live book; it has {ids}"]) from None

@@ -19,6 +19,7 @@ from risk.books.life import (
     with_shadow,
 )
 from risk.domain.errors import BadBook, BadConfiguration, BookRefused
+from risk.rules.alerting import RateRule
 from risk.rules.book import Book, Rule, State
 
 SECRET = b"s" * 32
@@ -148,4 +149,21 @@ def test_pause_then_retire_and_never_back() -> None:
     with pytest.raises(BadBook, match="was retired"):
         with_shadow(retired, live)
     with pytest.raises(BadBook, match="no rule absent in the live book; it has one_rule"):
+        with_paused(live, "absent")
+
+
+def test_rate_rules_pause_and_retire_too() -> None:
+    rate = RateRule(id="a_spike", name="n", when='rate(rule, "10m") > 5 * usual', sentence="s",
+                    owner="o", state="live")  # fmt: skip
+    live = Book(name="b", rules=(rule("one_rule"),), rate_rules=(rate,))
+    with pytest.raises(BadBook, match="rate rule a_spike is live: pause"):
+        with_retired(live, "a_spike")
+    paused = with_paused(live, "a_spike")
+    assert [one.state for one in paused.rates] == ["draft"]
+    with pytest.raises(BadBook, match="only a live rule"):
+        with_paused(paused, "a_spike")
+    retired = with_retired(paused, "a_spike")
+    with pytest.raises(BadBook, match="a_spike was retired"):
+        check_successor(retired, live)
+    with pytest.raises(BadBook, match="it has one_rule, a_spike"):
         with_paused(live, "absent")
