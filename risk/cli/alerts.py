@@ -91,11 +91,14 @@ def tail(
     from risk.domain.clock import SystemClock
     from risk.domain.errors import BadConfiguration
     from risk.local.parts import resolve
+    from risk.observability.logging import configure_logging
     from risk.rules.alerting import SEVERITIES
 
+    clock = SystemClock()
+    configure_logging(clock, "alerts")  # to stderr: what is shown stays clean
     if severity is not None and severity not in SEVERITIES:
         raise BadConfiguration(f"--severity {severity!r}: give one of {', '.join(SEVERITIES)}")
-    since_ms = parse_since(since, SystemClock().now_ms())
+    since_ms = parse_since(since, clock.now_ms())
     wanted = Wanted(since_ms, severity, rule)
     with resolve(_settings(world), ("kafka",), command="alerts", say=_say) as settings:
         asyncio.run(show(settings, wanted, report, follow=follow, as_json=as_json))
