@@ -1,14 +1,15 @@
 """A model as files: native text, JSON side files, and a manifest that names every byte.
 
-====================  ================================================================
+====================  ===================================================================
 ``model.txt``         LightGBM's native text
 ``features.json``     names in column order, digest of the feature catalogue
 ``calibration.json``  the calibration table (``models.calibrate``)
+``usual.json``        sentences and usual values of the features; older bundles have none
 ``golden.json``       vectors, and the scores that every machine must get for them
 ``metrics.json``      what the model did on payments later than its training
 ``card.md``           the model card
 ``manifest.json``     SHA-256 of each of the above; its own SHA-256 names the bundle
-====================  ================================================================
+====================  ===================================================================
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from models.calibrate import Calibration, CalibrationTable
 from models.native import NativeModel
 from models.scorer import Scorer
+from models.wording import USUAL, Wording
 from risk.domain.errors import BadModel
 from risk.domain.ids import digest
 
 MANIFEST: Final = "manifest.json"
 SERVING_FILES: Final = ("model.txt", "features.json", "calibration.json", "golden.json")
 FILES: Final = (*SERVING_FILES, "metrics.json", "card.md")
+FILES_WITH_WORDING: Final = (*FILES, USUAL)
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -100,6 +104,12 @@ class Bundle:
     def calibration(self) -> CalibrationTable:
         return _decoded(self.files["calibration.json"], CalibrationTable, "calibration.json")
 
+    @property
+    def wording(self) -> Wording | None:
+        """Sentences and usual values, None of a bundle from before there were any."""
+        body = self.files.get(USUAL)
+        return None if body is None else _decoded(body, Wording, USUAL)
+
     def metrics(self) -> dict[str, float]:
         """The numbers of ``metrics.json`` that are plain numbers."""
         found: dict[str, Any] = msgspec.json.decode(self.files["metrics.json"])
@@ -117,6 +127,7 @@ class Bundle:
             self.features.names,
             (self.model_digest, self.calibration_digest),
             version,
+            self.wording,
         )
 
     def write(self, folder: Path) -> None:
@@ -162,9 +173,14 @@ def make_bundle(
     calibration: CalibrationTable,
     vectors: NDArray[np.float64],
     papers: Mapping[str, bytes],
+    wording: Wording | None = None,
 ) -> Bundle:
     """The bundle of a trained model. ``vectors`` become golden; ``papers`` are the metrics
-    and the card. The same arguments give the same bytes."""
+    and the card; ``wording`` goes with the calibration. The same arguments give the same bytes."""
+    words = {} if wording is None else {USUAL: _encoded(wording)}
+    if wording is not None:
+        wording.check(features.names)
+        calibration = msgspec.structs.replace(calibration, usual=digest(words[USUAL]))
     scorer = Scorer(NativeModel(text), Calibration(calibration), features.names, ("", ""))
     golden = Golden(
         vectors=[[None if isnan(value) else value for value in row] for row in vectors.tolist()],
@@ -175,6 +191,7 @@ def make_bundle(
         "features.json": _encoded(features),
         "calibration.json": _encoded(calibration),
         "golden.json": _encoded(golden),
+        **words,
         **papers,
     }
     manifest = Manifest(files={name: digest(files[name]) for name in sorted(files)})
@@ -191,13 +208,25 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
     if expected is not None and digest(manifest) != expected:
         raise BadModel(f"{MANIFEST} is not the one that was registered (digest {expected[:12]})")
     named = _decoded(manifest, Manifest, MANIFEST).files
-    if set(named) != set(FILES):
-        raise BadModel(f"{MANIFEST} must name exactly {', '.join(FILES)}")
-    files = {name: _read(folder, name) for name in FILES}
+    if set(named) not in (set(FILES), set(FILES_WITH_WORDING)):
+        raise BadModel(f"{MANIFEST} must name exactly {', '.join(FILES)} (and {USUAL})")
+    files: dict[str, bytes] = {
+        name: _read(folder, name) for name in FILES_WITH_WORDING if name in named
+    }
     for name, body in files.items():
         if digest(body) != named[name]:
             raise BadModel(f"{name} was changed after it was registered")
-    return Bundle(files, manifest)
+    bundle = Bundle(files, manifest)
+    # Decisions name the calibration, and through it the wording: they must belong together.
+    if bundle.calibration.usual != named.get(USUAL, UNSET):
+        raise BadModel(f"calibration.json names another {USUAL} than {MANIFEST}")
+    return bundle
+
+
+def files_named(folder: Path) -> tuple[str, ...]:
+    """The files that the manifest at ``folder`` asks for, of those that a bundle may have."""
+    named = _decoded(_read(folder, MANIFEST), Manifest, MANIFEST).files
+    return FILES_WITH_WORDING if USUAL in named else FILES
 
 
 def check_catalogue(features: FeatureList, names: Sequence[str], catalogue: str) -> None:

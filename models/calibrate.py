@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from risk.domain.errors import BadModel
@@ -33,7 +34,8 @@ _FITS_MAX: Final = 100
 class CalibrationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file ``calibration.json``: knots (raw score, probability), and how they were made.
 
-    ``slope`` and ``intercept`` are Platt's, whatever ``method`` made the knots.
+    ``slope`` and ``intercept`` are Platt's, whatever ``method`` made the knots. ``usual`` is the
+    SHA-256 of the bundle's wording; tables from before it have none, and keep their bytes.
     """
 
     version: Literal[1] = 1
@@ -44,6 +46,7 @@ class CalibrationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     intercept: float
     raw: list[float]
     probability: list[float]
+    usual: str | UnsetType = UNSET
 
 
 class Calibration:

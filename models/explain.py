@@ -20,11 +20,15 @@ _MOVE_MAX: Final = 2.0**31 / _UNIT - 1.0
 
 
 class Contribution(NamedTuple):
-    """A feature, its value in this row (NaN is missing), and its share of the log-odds."""
+    """A feature, its value in this row (NaN is missing), and its share of the log-odds.
+
+    ``words`` is a sentence for an analyst, "" from a model without wording.
+    """
 
     feature: str
     value: float
     log_odds: float
+    words: str = ""
 
 
 class LeafTable:

@@ -23,16 +23,21 @@ def fetch(address: str, run_id: str, folder: Path) -> None:
     """Put the named files of a bundle into ``folder``; only those, by their fixed names."""
     from mlflow import MlflowClient
 
-    from models.bundle import FILES, MANIFEST
+    from models.bundle import MANIFEST, files_named
     from models.names import ARTIFACT_FOLDER
 
     client = MlflowClient(tracking_uri=address)
     incoming = folder / "incoming"
     incoming.mkdir()
-    for name in (MANIFEST, *FILES):
+
+    def bring(name: str) -> None:
         # Where MLflow puts the file below the folder differs between its versions.
         got = client.download_artifacts(run_id, f"{ARTIFACT_FOLDER}/{name}", str(incoming))
         os.replace(got, folder / name)
+
+    bring(MANIFEST)
+    for name in files_named(folder):
+        bring(name)
 
 
 def main() -> int:

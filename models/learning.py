@@ -30,7 +30,7 @@ from models.native import NativeModel
 from models.pictures import pictures
 from models.rows import Rows
 from models.thresholds import Capacity, Plan, Seen, plan
-from models.train import golden, importance
+from models.train import golden, importance, wording
 from models.tune import Chosen, Parts
 from risk.policy import Policy
 
@@ -134,7 +134,10 @@ def learn(rows: Rows, request: Request, say: Say = lambda stage, share: None) ->
         "importance.json": _json({"gain": dict(gain), "shap": dict(shap)}),
         "calibration_losses.json": _json(losses),
     }  # fmt: skip
-    bundle = make_bundle(text, features, table, golden(samples, split, scores), papers)
+    bundle = make_bundle(
+        text, features, table, golden(samples, split, scores), papers,
+        wording(train, split.train.fraud),
+    )  # fmt: skip
     return Learned(
         bundle=bundle, parameters=told, metrics=flat, figures=figures, segments=segments,
         comparison=comparison, plan=chosen, constant=constant, files=files,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.calibrate import Calibration
 from models.explain import Contribution, LeafTable, strongest
 from models.native import NativeModel
+from models.wording import Wording
 from risk.domain.errors import BadModel
 
 
@@ -17,7 +18,8 @@ class Scorer:
     """Pure and immutable: the same row gives the same bits, alone or in a batch.
 
     ``names`` are the features in the order of the columns. ``version`` is the number in the
-    registry, "" where the model came from nowhere else than a folder. Scores are numbers
+    registry, "" where the model came from nowhere else than a folder. ``wording`` is None for
+    models from before there was one. Scores are numbers
     always: ``models.inspection`` has bounded the sum of the leaves before a model gets here.
     """
 
@@ -28,10 +30,14 @@ class Scorer:
         names: tuple[str, ...],
         digests: tuple[str, str],
         version: str = "",
+        wording: Wording | None = None,
     ) -> None:
         if model.features != len(names):
             raise BadModel(f"the model reads {model.features} features, {len(names)} are named")
+        if wording is not None:
+            wording.check(names)
         self._model = model
+        self._wording = wording
         self._calibration = calibration
         self.names = names
         self.model_digest, self.calibration_digest = digests
@@ -60,14 +66,24 @@ class Scorer:
         return self._model.thresholds(self.names.index(feature))
 
     def reasons(self, matrix: NDArray[np.float64], count: int = 3) -> list[list[Contribution]]:
-        """For each row the features that raised its score most, strongest first."""
+        """For each row the features that raised its score most, strongest first.
+
+        They carry words where the model has a wording.
+        """
         rows = self._rows(matrix)
         if len(rows) == 0:
             return []
         moved = self._leaf_table.contributions(self._model.leaves(rows))
-        return [
+        found = [
             strongest(self.names, row, log_odds, count)
             for row, log_odds in zip(rows, moved, strict=True)
+        ]
+        wording = self._wording
+        if wording is None:
+            return found
+        return [
+            [one._replace(words=wording.features[one.feature].words(one.value)) for one in row]
+            for row in found
         ]
 
     def warm(self) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from features.catalogue import FEATURE_NAMES, catalogue_digest
+from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
 from models.bundle import Bundle, FeatureList, make_bundle
 from models.calibrate import Calibration, fit
 from models.card import card
@@ -23,6 +23,7 @@ from models.drift_reference import KEY, reference_of
 from models.evaluate import evaluate
 from models.native import NativeModel
 from models.plots import plots
+from models.wording import Wording, wording_of
 from risk.domain.event import AnyEvent, Label
 from risk.domain.money import ExchangeRates
 
@@ -87,7 +88,10 @@ def train(samples: Samples, split: Split, seed: int, source: str, rounds: int = 
         "card.md": card(split, metrics, parameters, table, importance(model)).encode(),
     }
     features = FeatureList(catalogue=catalogue_digest(), names=FEATURE_NAMES)
-    bundle = make_bundle(text, features, table, golden(samples, split, scores), papers)
+    bundle = make_bundle(
+        text, features, table, golden(samples, split, scores), papers,
+        wording(learned, split.train.fraud),
+    )  # fmt: skip
     return Trained(bundle, parameters, metrics, plots(split.test.fraud, scores))
 
 
@@ -133,6 +137,11 @@ def golden(samples: Samples, split: Split, scores: np.ndarray) -> np.ndarray:
     places = np.unique(np.linspace(0, len(order) - 1, GOLDEN - 1).round().astype(np.int64))
     chosen = samples.matrix[split.test.rows[order[places]]]
     return np.vstack([chosen, np.full((1, chosen.shape[1]), np.nan)])
+
+
+def wording(matrix: np.ndarray, fraud: np.ndarray) -> Wording:
+    """The catalogue's sentences, and what is usual in the good rows of ``matrix`` (n, F)."""
+    return wording_of({spec.name: spec for spec in CATALOGUE}, FEATURE_NAMES, matrix, fraud)
 
 
 def importance(model: NativeModel) -> list[tuple[str, float]]:

@@ -59,6 +59,11 @@ class Contribution(Protocol):
     @property
     def value(self) -> float: ...
 
+    @property
+    def words(self) -> str:
+        """A whole sentence for an analyst; "" where the model brought no wording."""
+        ...
+
 
 class Scoring(Protocol):
     """The model as the judgement sees it: vectors in catalogue order to probabilities."""
@@ -169,7 +174,7 @@ class Judgement:
         ]
         words = self._model_reasons(matrix, rulings, versions.scoring)
         return [
-            self._judged(claim, score, ruling, words.get(place), versions)
+            self._judged(claim, score, ruling, words.get(place, []), versions)
             for place, (claim, score, ruling) in enumerate(
                 zip(claims, scores, rulings, strict=True)
             )
@@ -204,7 +209,7 @@ class Judgement:
 
     def _model_reasons(
         self, matrix: NDArray[np.float64], rulings: Sequence[Ruling], scoring: Scoring | None
-    ) -> dict[int, Reason]:
+    ) -> dict[int, list[Reason]]:
         """For payments that the model stopped: the features that spoke loudest."""
         places = [
             place
@@ -219,29 +224,39 @@ class Judgement:
             for place, contributions in zip(places, told, strict=True)
         }
 
-    def _tell(self, row: NDArray[np.float64], contributions: Sequence[Contribution]) -> Reason:
+    def _tell(
+        self, row: NDArray[np.float64], contributions: Sequence[Contribution]
+    ) -> list[Reason]:
+        if contributions and all(one.words for one in contributions):
+            return [
+                Reason(code=f"MODEL_REASON_{place}", sentence=one.words, customer="")
+                for place, one in enumerate(contributions[:3], 1)
+            ]
+        # Models from before the wording keep giving their bytes.
         names = self.constants.feature_names
         parts = [
-            f"{one.feature.replace('_', ' ')} is {_plain(float(row[names.index(one.feature)]))}"
+            f"{one.feature.replace('_', ' ')} is {plain(float(row[names.index(one.feature)]))}"
             for one in contributions[:3]
         ]
-        return Reason(
-            code="MODEL_EXPLANATION",
-            sentence="What raised the score most: " + "; ".join(parts) + ".",
-            customer="",
-        )
+        return [
+            Reason(
+                code="MODEL_EXPLANATION",
+                sentence="What raised the score most: " + "; ".join(parts) + ".",
+                customer="",
+            )
+        ]
 
     def _judged(
         self,
         claim: Claim,
         score: float | None,
         ruling: Ruling,
-        words: Reason | None,
+        words: list[Reason],
         versions: Versions,
     ) -> Judged:
         decision = self._decision(claim, score, ruling, versions)
-        if words is not None:
-            decision = msgspec.structs.replace(decision, reasons=[*decision.reasons, words])
+        if words:
+            decision = msgspec.structs.replace(decision, reasons=[*decision.reasons, *words])
         return Judged(
             encode_decision(decision),
             ruling.outcome,
@@ -326,7 +341,7 @@ def _situation(
     )
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
     """A feature's value for people."""
     if math.isnan(value):
         return "missing"
