@@ -109,7 +109,7 @@ def _gauge(meaning: str, **labels: tuple[str, ...]) -> MetricSpec:
     return MetricSpec("gauge", meaning, labels)
 
 
-VERSIONED: Final = ("book", "policy")
+VERSIONED: Final = ("lists", "book", "policy")
 ARCHIVED_TOPICS: Final = ("decisions", "ledger", "labels", "events")
 
 METRICS: Final[dict[str, MetricSpec]] = {
