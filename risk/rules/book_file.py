@@ -156,7 +156,10 @@ def canonical_text(book: Book) -> str:
     """
     rules = tuple(msgspec.structs.replace(one, when=_formatted(one.when)) for one in book.rules)
     head, _, body = dump_book(msgspec.structs.replace(book, rules=rules)).partition("\n- id:")
-    return head + "\n- id:" + body.replace("\n- id:", "\n\n- id:") if body else head
+    if not body:
+        return head
+    text = head + "\n- id:" + body.replace("\n- id:", "\n\n- id:")
+    return text.replace("\nrate_rules:\n\n- id:", "\n\nrate_rules:\n- id:")
 
 
 def comments_of(text: str) -> list[int]:
