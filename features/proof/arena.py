@@ -24,9 +24,19 @@ from features.proof.arena_kernel import (
     put,
     see,
 )  # fmt: skip
-from features.records import RECORD_WORDS, ROLE_OF_KIND, ROLES
-from risk.domain.ids import hash20
-from risk.domain.kinds import ENTITY_KINDS
+from features.proof.names import (
+    FULL,
+    KEY_BYTES,
+    grown,
+    key_of,
+    name_of,
+    new_names,
+    number_of,
+    number_rows,
+    room,
+)
+from features.proof.scan_record import KINDS
+from features.records import RECORD_WORDS
 
 LogName = tuple[str, str, str]
 """Tenant, kind, identifier."""
@@ -45,43 +55,49 @@ class Arena:
         self.places = _new_places(_ROOM)
         self.logs = _new_logs(_LOGS)
         self._rooms = Rooms(np.full(CLASSES, -1, np.int64), np.zeros(1, np.int64))
-        self.hashes = np.zeros(_LOGS, np.int64)
-        self._numbers: dict[str, dict[str, dict[str, int]]] = {}
-        self._names: list[LogName] = []
+        self.names = new_names(_LOGS)
+        self._room = room()
+
+    @property
+    def hashes(self) -> Ints:
+        """By log, the 20 bits that records hold of its entity."""
+        return self.names.hashes
 
     def numbers(self, tenant: str, names: Sequence[tuple[str, str]]) -> list[int]:
         """The numbers of logs by kind and identifier, new ones for new logs."""
-        held = self._numbers.get(tenant)
-        if held is None:
-            held = self._numbers[tenant] = {kind: {} for kind in ENTITY_KINDS}
-        try:
-            return [held[kind][identifier] for kind, identifier in names]
-        except KeyError:
-            return [
-                number
-                if (number := held[kind].get(identifier)) is not None
-                else self._new(held[kind], (tenant, kind, identifier))
-                for kind, identifier in names
-            ]
+        return [self._number(key_of(tenant, kind, identifier)) for kind, identifier in names]
 
-    def _new(self, held: dict[str, int], name: LogName) -> int:
-        tenant, kind, identifier = name
-        found = held[identifier] = len(self._names)
-        self._names.append(name)
-        if found >= len(self.logs.start):
+    def _number(self, key: bytes) -> int:
+        of = self._room if len(key) <= KEY_BYTES else room(len(key))
+        of.key[: len(key)] = np.frombuffer(key, np.uint8)
+        while (number := number_of(self.names, of.key, len(key), of)) == FULL:
+            self._grow(len(key))
+        return number
+
+    def number_rows(self, buf: NDArray[np.uint8], rows: Ints) -> Ints:
+        """Numbers (n, kinds) of the logs of the places in rows of ``features.proof.scan_record``.
+
+        Rows that were not read are left as they come.
+        """
+        logs = np.empty((len(rows), KINDS), np.int64)
+        done = 0
+        while (done := number_rows(buf, rows, self.names, self._room, logs, done)) < len(rows):
+            self._grow(KEY_BYTES)
+        return logs
+
+    def _grow(self, key_bytes: int) -> None:
+        self.names = grown(self.names, key_bytes)
+        while len(self.logs.start) < len(self.names.marks):
             self.logs = _grown_logs(self.logs)
-            self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)))
-        self.hashes[found] = hash20(tenant, ROLES[ROLE_OF_KIND[kind]], identifier)
-        return found
 
     def name(self, number: int) -> LogName:
         """Tenant, kind and identifier of a log."""
-        return self._names[number]
+        return name_of(self.names, number)
 
     @property
     def log_count(self) -> int:
         """How many logs were met."""
-        return len(self._names)
+        return int(self.names.used[0])
 
     @property
     def words(self) -> NDArray[np.uint32]:

@@ -19,7 +19,7 @@ from risk.domain.limits import TAIL_CAP
 
 Ints = NDArray[np.int64]
 _ROLES: Final = np.array([ROLE_OF_KIND[kind] for kind in ENTITY_KINDS], np.int64)
-_OWN: Final = 12
+OWN: Final = 12  # integers of an event: the first eleven of ``Facts``, and its record id
 
 
 class Columns(NamedTuple):
@@ -45,7 +45,7 @@ def columns_of(told: Sequence[Told]) -> Columns:
     own = [(*one.own, record_id(one.event.tenant, one.event.id, one.kind)) for one in told]
     slots = SLOTS
     return Columns(
-        np.array(own, np.int64).reshape(-1, _OWN),
+        np.array(own, np.int64).reshape(-1, OWN),
         np.array([len(one.positions) for one in told], np.int64),
         np.array([slots[at.kind] for at in places], np.int64),
         np.array(numbers, np.int64).reshape(-1, 4),

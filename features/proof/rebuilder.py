@@ -17,17 +17,16 @@ from features.proof import causes
 from features.proof.arena import Arena
 from features.proof.arena_kernel import CONFLICT, KNOWN, REPEATED, TOLD_VOID, UNRATED, Ints
 from features.proof.causes import Gap
-from features.proof.columns import Columns, columns_of, impossible, packed
+from features.proof.columns import OWN, Columns, packed
 from features.proof.fallen import Fallen, Latest
 from features.proof.history import Extent, HistoryRecord
 from features.proof.origin import Origin, pack_origin, unpack_origin
-from features.proof.told import Damaged, ToBase, Told, check_sequences, read_told
-from features.records import Facts
+from features.proof.reading import Reader
+from features.proof.told import ToBase, Told, read_told
+from features.records import RECORD_WORDS
 from features.truth import Standing, TruthTopic
-from features.vectors import fact_row
 from risk.collector import collecting_later
-from risk.domain.decision import Decision, Evidence
-from risk.domain.event import Payment
+from risk.domain.decision import Decision, Evidence, decode_decision
 from risk.domain.limits import FUTURE_MS_MAX, HORIZON_MS, LOG_TTL_S
 
 # A place that a payment saw is waited for this long on the clock of publications: claims that
@@ -51,18 +50,56 @@ class Asked(NamedTuple):
     incarnation: int
 
 
-class Item(NamedTuple):
+class Item:
     """A decision whose vector is to be made again.
 
-    ``places`` are rows of ``Asked``; ``hashes`` those of its entities, by role.
+    ``places`` are rows of ``Asked``; ``facts`` is what its vector takes from the payment
+    itself. Its body is decoded when somebody asks for what stands there.
     """
 
-    told: Told
-    decision: Decision
-    places: Ints
-    hashes: tuple[int, int, int, int, int]
-    published_ms: int
-    origin: int
+    __slots__ = (
+        "_decision", "_to_base", "_told", "arrived_at_ms", "facts", "origin", "places", "record",
+        "time_ms", "unrated",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        record: HistoryRecord,
+        to_base: ToBase,
+        places: Ints,
+        facts: Ints,
+        times_ms: tuple[int, int],
+        unrated: bool,
+    ) -> None:
+        self.record = record
+        self.places = places
+        self.facts = facts
+        self.time_ms, self.arrived_at_ms = times_ms
+        self.unrated = unrated
+        self.origin = pack_origin(record)
+        self._to_base = to_base
+        self._told: Told | None = None
+        self._decision: Decision | None = None
+
+    @property
+    def told(self) -> Told:
+        """All that its record tells."""
+        if self._told is None:
+            self._told = read_told(self.record, self._to_base)
+            assert self._told is not None  # it was read before
+        return self._told
+
+    @property
+    def decision(self) -> Decision:
+        """The decision as it was published."""
+        if self._decision is None:
+            self._decision = decode_decision(self.record.value)
+        return self._decision
+
+    @property
+    def published_ms(self) -> int:
+        """When it was published."""
+        return self.record.timestamp_ms
 
     @property
     def asked(self) -> list[Asked]:
@@ -72,13 +109,14 @@ class Item(NamedTuple):
     @property
     def place(self) -> Origin:
         """Where the decision stands."""
-        return unpack_origin(self.origin)
+        return Origin(self.record.topic, self.record.partition, self.record.offset)
 
     @property
     def evidence(self) -> Evidence:
         """Its evidence, without which ``read_told`` refuses a decision."""
-        assert self.decision.evidence is not None
-        return self.decision.evidence
+        evidence = self.decision.evidence
+        assert evidence is not None
+        return evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +132,6 @@ class Batch:
     spans: Ints
     outside: frozenset[int]
     unprovable: list[tuple[Item, str, Gap | None]]
-
-
-class _Met(NamedTuple):
-    record: HistoryRecord
-    told: Told
-    stands: bool
 
 
 class _Doubt(NamedTuple):
@@ -150,6 +182,7 @@ class Rebuilder:
         self.fallen = Fallen(self.arena, whole=extent.cut_ms is None)
         self.tally = Tally()
         self._to_base = to_base
+        self._reader = Reader(self.arena, to_base, self._trouble)
         self._wanted = wanted
         self._standing: dict[tuple[TruthTopic, int], Standing] = {
             span.place: Standing(span.epoch) for span in extent.spans
@@ -174,21 +207,14 @@ class Rebuilder:
 
     def _take(self, chunk: Sequence[HistoryRecord]) -> Batch:
         self.fallen.advance(_asked(self._waiting))
-        met: list[_Met] = []
+        met: list[HistoryRecord] = []
+        stands: list[bool] = []
         for record in chunk:
-            stands = self._admits(record)
-            if stands is None:
-                continue
-            try:
-                found = read_told(record, self._to_base)
-            except Damaged as error:
-                self._trouble(record, str(error))
-                continue
-            if found is None:
-                self.tally.fallbacks += 1
-            else:
-                met.append(_Met(record, found, stands))
-        return self._resolve(self._waiting + self._place(met), ended=False)
+            admitted = self._admits(record)
+            if admitted is not None:
+                met.append(record)
+                stands.append(admitted)
+        return self._resolve(self._waiting + self._place(met, stands), ended=False)
 
     def extend(self, extent: Extent) -> None:
         """History has grown: the same partitions, to be read on from where they ended."""
@@ -218,7 +244,7 @@ class Rebuilder:
         none of other features is given.
         """
         program = program or catalogue_program()
-        rows = [_row(item) for item in batch.ready]
+        rows = [item.facts for item in batch.ready]
         facts = np.array(rows, np.int64).reshape(len(rows), len(FACTS))
         tiles = self.fallen.tiles(_asked(batch.ready), _owners(batch.ready), len(rows))
         return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts, *tiles))
@@ -254,58 +280,43 @@ class Rebuilder:
         self.tally.void += not stands
         return stands
 
-    def _place(self, met: list[_Met]) -> list[Item]:
+    def _place(self, met: list[HistoryRecord], stands: list[bool]) -> list[Item]:
         """Put records into the arena; the decisions among them that are wanted."""
-        met, of = self._possible(met)
         if not met:
             return []
-        numbers = self.arena.numbers
-        logs = np.array(
-            [number for _, told, _ in met for number in numbers(told.event.tenant, told.names)],
-            np.int64,
-        )
-        words, hashes = packed(of, logs, self.arena.hashes)
-        origins = [pack_origin(record) for record, _, _ in met]
-        told_ms = [
-            (_state(one), origin, one.told.arrived_at_ms)
-            for one, origin in zip(met, origins, strict=True)
-        ]
-        rows = np.empty((len(logs), 5), np.int64)
-        rows[:, 0], rows[:, 1] = logs, of.at[:, 2]
-        rows[:, 2:] = np.repeat(np.array(told_ms, np.int64), of.counts, axis=0)
-        self._put(words, rows)
+        of = self._reader.read(met)
+        self.tally.fallbacks = self._reader.fallbacks
+        if not len(of.kept):
+            return []
+        standing = np.array(stands, np.bool_)[of.kept]
+        states = np.where(standing, np.where(of.unrated, UNRATED, KNOWN), TOLD_VOID)
+        kept = of.kept.tolist()
+        origins = [pack_origin(met[place]) for place in kept]
+        told = np.column_stack((states, np.array(origins, np.int64), of.arrived_ms))
         incarnation, base, sequence, tail_from = of.at.T
-        asked = np.column_stack((logs, tail_from, sequence, base, of.slots, incarnation))
-        ends = np.cumsum(of.counts).tolist()
-        roles = hashes.tolist()
+        rows = np.empty((len(of.logs), 5), np.int64)
+        rows[:, 0], rows[:, 1] = of.logs, sequence
+        rows[:, 2:] = np.repeat(told, of.counts, axis=0)
+        self._put(of.words, rows)
+        asked = np.column_stack((of.logs, tail_from, sequence, base, of.slots, incarnation))
+        ends = np.cumsum(of.counts)
+        chosen = np.flatnonzero(standing & of.decided)
+        columns = (
+            of.kept[chosen], ends[chosen] - of.counts[chosen], ends[chosen],
+            np.cumsum(of.decided)[chosen] - 1, of.time_ms[chosen], of.arrived_ms[chosen],
+            of.unrated[chosen],
+        )  # fmt: skip
         items: list[Item] = []
-        for place, (record, told, stands) in enumerate(met):
-            if stands and told.decision is not None:
-                places = asked[ends[place] - len(told.positions) : ends[place]]
-                item = Item(
-                    told, told.decision, places, tuple(roles[place]), record.timestamp_ms,
-                    origins[place],
-                )  # fmt: skip
-                if self._wanted(item):
-                    items.append(item)
+        for place, begin, end, row, time_ms, arrived_ms, unrated in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            item = Item(
+                met[place], self._to_base, asked[begin:end], of.facts[row],
+                (time_ms, arrived_ms), unrated,
+            )  # fmt: skip
+            if self._wanted(item):
+                items.append(item)
         return items
-
-    def _possible(self, met: list[_Met]) -> tuple[list[_Met], Columns]:
-        """Those of ``met`` whose places are possible, with their columns."""
-        try:
-            of = columns_of([one.told for one in met])
-            if not impossible(of).any():
-                return met, of
-        except OverflowError:
-            pass  # a number that fits no log; it is named below
-        left = []
-        for one in met:
-            try:
-                check_sequences(one.told)
-                left.append(one)
-            except Damaged as error:
-                self._trouble(one.record, str(error))
-        return left, columns_of([one.told for one in left])
 
     def _put(self, words: NDArray[np.uint32], rows: Ints) -> None:
         results = self.arena.put(words, rows)
@@ -346,7 +357,7 @@ class Rebuilder:
                 _Doubt(before[row].tolist(), known[row].tolist(), HORIZON_MS + _DAY_MS)
             )
         for place, item in enumerate(items):
-            if item.told.unrated:
+            if item.unrated:
                 ready[place] = False
                 unprovable.append((item, causes.RATES_UNKNOWN, None))
         for place, of in doubtful.items():
@@ -418,7 +429,7 @@ class Rebuilder:
         cut_ms = self.extent.cut_ms
         if cut_ms is None or not self.extent.clocked:
             return False
-        return item.told.time_ms - back_ms >= cut_ms + FUTURE_MS_MAX
+        return item.time_ms - back_ms >= cut_ms + FUTURE_MS_MAX
 
     def _gap(self, asked: list[int], sequence: int) -> Gap:
         _, kind, identifier = self.arena.name(asked[0])
@@ -446,21 +457,17 @@ def _owners(items: Sequence[Item]) -> Ints:
     return np.repeat(np.arange(len(items)), [len(item.places) for item in items])
 
 
-def _state(one: _Met) -> int:
-    """What the arena is told of a record."""
-    if not one.stands:
-        return TOLD_VOID
-    return UNRATED if one.told.unrated else KNOWN
-
-
 def warm() -> None:
     """Compile what makes tails and vectors, or load it from numba's cache."""
     kernel.warm()
     arena, number = Arena(None), np.zeros((1, 4), np.int64)
-    own = np.zeros((1, 12), np.int64)
-    of = Columns(own, np.ones(1, np.int64), np.zeros(1, np.int64), number)
     logs = np.array(arena.numbers("main", [("account", "warm")]), np.int64)
-    words, _ = packed(of, logs, arena.hashes)
+    Reader(arena, lambda event, digest: None, lambda record, reason: None).read(
+        [HistoryRecord("ledger", 0, 0, 0, 1, False, b"{}")]
+    )
+    words = np.zeros((1, RECORD_WORDS), np.uint32)
+    one = np.ones(1, np.int64)
+    packed(Columns(np.zeros((1, OWN), np.int64), one, one, number), logs, logs)
     arena.put(words, np.array([[0, 0, KNOWN, 0, 0]], np.int64))
     arena.see(number)
 
@@ -473,9 +480,3 @@ def _without_pauses(chunk: Sequence[HistoryRecord]) -> Iterator[Sequence[History
             yield chunk[begin:number]
             begin = number
     yield chunk[begin:]
-
-
-def _row(item: Item) -> tuple[int, ...]:
-    event = item.told.event
-    assert isinstance(event, Payment)  # told.py has refused any other
-    return fact_row(event, Facts(*item.told.own, item.hashes, 0))
