@@ -25,14 +25,16 @@ BANDS: Final = (
 )
 _MOST: Final = "over 1,000"
 UNKNOWN: Final = "unknown"
-_SERVED: Final = ("served_score", "served_outcome")
+_SERVED: Final = ("served_score", "served_outcome", "served_propensity")
 
 
 class Served(NamedTuple):
-    """What was answered, a column each: score (NaN without one), and outcome ("" unknown)."""
+    """What was answered, a column each: score (NaN without one), outcome ("" unknown), and the
+    propensity of what was let through by chance (NaN of all others)."""
 
     score: NDArray[np.float64]
     outcome: Words
+    propensity: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Rows:
 
 def rows_of(of: Trainset) -> Rows:
     """The rows of a set on disk, in their order."""
-    table = of.table([*("payment_id", "tenant", "account", "channel", "country", "mcc"), *_SERVED])
+    told = ("payment_id", "tenant", "account", "channel", "country", "mcc")
+    table = of.table([*told, *(name for name in _SERVED if name in of.columns())])
     samples = of.samples()
     names = zip(table["tenant"].to_pylist(), table["account"].to_pylist(), strict=True)
     numbers: dict[tuple[str, str], int] = {}
@@ -94,7 +97,11 @@ def _served(table: Any) -> Served | None:
     if not any(outcomes):
         return None
     score = table["served_score"].fill_null(float("nan")).to_numpy()
-    return Served(score, np.array([outcome or "" for outcome in outcomes], dtype=object))
+    propensity = np.full(len(score), np.nan)
+    if _SERVED[2] in table.column_names:  # sets from before exploration lack it
+        propensity = table[_SERVED[2]].fill_null(float("nan")).to_numpy()
+    words = np.array([outcome or "" for outcome in outcomes], dtype=object)
+    return Served(score, words, propensity)
 
 
 def amount_band(amount_base: NDArray[np.int64]) -> Words:
@@ -138,7 +145,8 @@ def part_of(rows: Rows, from_ms: int, to_ms: int) -> Rows:
         {place[row]: words for row, words in held.labels.items() if row in place},
     )
     segments = {name: words[kept] for name, words in rows.segments.items()}
-    served = rows.served and Served(rows.served.score[kept], rows.served.outcome[kept])
+    was = rows.served
+    served = was and Served(was.score[kept], was.outcome[kept], was.propensity[kept])
     return replace(
         rows, samples=samples, payment_id=rows.payment_id[kept], account=rows.account[kept],
         segments=segments, served=served,

@@ -37,6 +37,7 @@ BEFORE: Final = (
 AFTER: Final = (
     ("label", pa.bool_()), ("label_known_at", MOMENT), ("label_words", WORDS),
     ("served_score", pa.float64()), ("served_outcome", pa.string()),
+    ("served_propensity", pa.float64()),
 )  # fmt: skip
 
 
@@ -116,6 +117,11 @@ class Trainset:
     def table(self, columns: list[str] | None = None) -> Any:
         """Rows in their order as an Arrow table, only ``columns`` where they are named."""
         return pq.read_table(self.path, columns=columns)
+
+    def columns(self) -> list[str]:
+        """The names of the columns that its file has."""
+        names: list[str] = pq.read_schema(self.path).names
+        return names
 
     def matrix(self) -> NDArray[np.float64]:
         """Vectors (n, F) in catalogue order, NaN where missing; read group by group."""

@@ -30,6 +30,7 @@ from risk.domain.errors import BadConfiguration
 from risk.domain.event import AnyEvent, Label, Payment
 from risk.domain.limits import TIME_MS_MAX, TIME_MS_MIN
 from risk.domain.times import parse_rfc3339, rfc3339
+from risk.policy import propensity_of
 
 UNEQUAL: Final = "UNEQUAL"
 SORT_BYTES: Final = "512MB"  # beyond it the sort of the rows goes to disk
@@ -41,7 +42,8 @@ _TOLD: Final = pa.schema(
         ("account", pa.string()), ("occurred_ms", pa.int64()), ("arrived_ms", pa.int64()),
         ("amount_base", pa.int64()), ("currency", pa.string()), ("channel", pa.string()),
         ("country", pa.string()), ("mcc", pa.string()), ("scenario", pa.string()),
-        ("score", pa.float64()), ("outcome", pa.string()), ("vector", pa.binary()),
+        ("score", pa.float64()), ("outcome", pa.string()), ("propensity", pa.float64()),
+        ("vector", pa.binary()),
     ]
 )  # fmt: skip
 Progress = Callable[[int], None]
@@ -199,7 +201,12 @@ def _row(item: Item) -> Row:
     event, amount = item.told.event, item.told.facts.amount_base
     assert isinstance(event, Payment)
     row = row_of(event, item.told.arrived_at_ms, None if amount == AMOUNT_UNKNOWN else amount)
-    return row._replace(score=item.decision.score, outcome=item.decision.outcome.value)
+    decision = item.decision
+    return row._replace(
+        score=decision.score,
+        outcome=decision.outcome.value,
+        propensity=propensity_of(decision.reasons),
+    )
 
 
 def _sorted(path: Path, scratch: Path) -> Iterator[tuple[list[Row], NDArray[np.float64]]]:

@@ -45,7 +45,10 @@ Words = tuple[tuple[int, bool], ...]
 
 
 class Row(NamedTuple):
-    """What is told of one payment besides its vector. ``amount_base`` None without a rate."""
+    """What is told of one payment besides its vector. ``amount_base`` None without a rate.
+
+    ``propensity`` is None unless the payment was let through by chance.
+    """
 
     payment_id: str
     tenant: str
@@ -61,6 +64,7 @@ class Row(NamedTuple):
     scenario: str | None = None
     score: float | None = None
     outcome: str | None = None
+    propensity: float | None = None
 
 
 class Ranges(NamedTuple):
@@ -196,6 +200,7 @@ class TrainsetWriter:
             [[{"known_at": at, "fraud": bad} for at, bad in said] or None for said in words],
             told[12],
             told[13],
+            told[14],
         ]
         arrays = [pa.array(told[place], kind) for place, (_, kind) in enumerate(BEFORE)]
         arrays += [pa.array(np.ascontiguousarray(column)) for column in matrix.T]

@@ -9,6 +9,7 @@ review. Nothing that could not be decided is ever allowed without somebody's exp
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -20,6 +21,8 @@ from risk.domain.event import CHANNELS
 from risk.domain.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from risk.domain.findings import Findings, ListHit
 
 _SHARES: Final = (
@@ -43,6 +46,8 @@ LATER_FIELDS: Final[dict[str, object]] = {
     "by_channel": {}, "explore_share": 0.0, "explore_amount_max_minor": 0,
 }  # fmt: skip
 EXPLORE_SHARE_MAX: Final = 0.05
+EXPLORED: Final = "EXPLORED"
+_PROPENSITY: Final = re.compile(r"\(propensity ([0-9.e-]+)\)")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,11 +241,24 @@ def lot(policy_digest: str, tenant: str, payment_id: str) -> float:
 def explored(policy: Policy) -> Reason:
     """The reason of a payment that was let through by chance; it states the propensity."""
     return Reason(
-        code="EXPLORED",
+        code=EXPLORED,
         sentence="Only the model would have stopped it; let through by chance, to learn whether"
         f" that is right (propensity {policy.explore_share!r}).",
         customer="",
     )
+
+
+def propensity_of(reasons: Sequence[Reason]) -> float | None:
+    """The propensity that ``explored`` stated, None where nobody was let through by chance.
+
+    >>> propensity_of([explored(Policy(explore_share=0.02))])
+    0.02
+    """
+    for reason in reasons:
+        stated = _PROPENSITY.search(reason.sentence) if reason.code == EXPLORED else None
+        if stated is not None:
+            return float(stated[1])
+    return None
 
 
 def fall_back(policy: Policy) -> Judgement:

@@ -103,6 +103,9 @@ def performance(  # noqa: PLR0913  # every option is one
     threshold: Annotated[
         float | None, typer.Option(help="Stopped from here on; else as served, or review_at.")
     ] = None,
+    unbiased: Annotated[
+        bool, typer.Option("--unbiased", help="Judge what is stopped by what chance let through.")
+    ] = False,
     report: Report = None,
 ) -> None:
     """Say how well payments were judged, by the labels that have come and for those that will.
@@ -119,13 +122,27 @@ def performance(  # noqa: PLR0913  # every option is one
     good_stopped_minor), served (whether as answered), blocked, blocked_labelled, threshold
     (null as served), model_digest (null as served), data.
 
-    Exit codes: 0 ok, 1 a part did not answer, 2 bad input or too few frauds are known.
+    --unbiased weighs the payments of the exploration arm by their propensity. Report keys then: n,
+    explored, immature, frauds_found, propensity_least, amount_most_minor, stand_for and frauds
+    (estimated numbers of all that qualified), fraud_minor, good_minor, and value, low, high of
+    precision (share of fraud in what would have been stopped) and good_share; data.
+
+    Exit codes: 0 ok, 1 a part did not answer, 2 bad input, too few frauds are known, or the
+    exploration arm was off.
     """
-    from risk.cli.drift_job import performance_of
+    from risk.cli.drift_job import performance_of, unbiased_of
+    from risk.domain.errors import BadConfiguration
 
     wanted = wanted_of(
         dataset, world, (begin, end, label_delay_days), (seed, days, accounts), archive=archive
     )
+    if unbiased:
+        if model is not None or threshold is not None:
+            raise BadConfiguration("--unbiased is about what was served: no --model, --threshold")
+        found = unbiased_of(wanted)
+        write_report(report, found)
+        _tell_unbiased(found)
+        return
     found = performance_of(wanted, model, threshold, seed)
     write_report(report, found)
     typer.echo(
@@ -137,6 +154,22 @@ def performance(  # noqa: PLR0913  # every option is one
         typer.echo(f"{kind}: " + ("no frauds yet" if of is None else f"{of['n']} payments"))
         for name, one in (of or {"figures": {}})["figures"].items():
             typer.echo(f"  {name:<24} {one['value']:.4f}  ({one['low']:.4f} to {one['high']:.4f})")
+
+
+def _tell_unbiased(found: dict[str, Any]) -> None:
+    of = found["precision"]
+    typer.echo(
+        f"{found['explored']} of {found['n']} payments were let through by chance,"
+        f" {found['immature']} of them are younger than the label delay"
+    )
+    typer.echo(
+        f"they stand for {found['stand_for']:.0f} that qualified; of these {of['value']:.1%} are"
+        f" fraud ({of['low']:.1%} to {of['high']:.1%}): that is how often stopping them is right"
+    )
+    typer.echo(
+        f"in base minor units: fraud {found['fraud_minor']:,.0f}, good {found['good_minor']:,.0f};"
+        f" nothing is known of payments over {found['amount_most_minor']:,}"
+    )
 
 
 def _line(one: dict[str, Any]) -> str:

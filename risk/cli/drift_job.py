@@ -97,6 +97,32 @@ def performance_of(
     }
 
 
+def unbiased_of(wanted: Wanted) -> dict[str, Any]:
+    """What would have been stopped, by the exploration arm; the report.
+
+    Raises BadConfiguration where nothing was served, or let through by chance.
+    """
+    import msgspec
+    import numpy as np
+
+    from models.exploration import Explored, unbiased
+    from risk.cli.train_data import DAY_MS, rows_wanted
+    from risk.cli.train_job import settings_of
+    from risk.domain.errors import BadConfiguration
+
+    rows = rows_wanted(settings_of(wanted.world), wanted)
+    samples, served = rows.samples, rows.served
+    if served is None:
+        raise BadConfiguration("performance: --unbiased needs what was served: name a --world")
+    age = np.maximum(rows.until_ms - samples.time_ms, 0)
+    fraud = samples.fraud_at(rows.until_ms)
+    of = Explored(served.propensity, samples.amount_base, age, fraud)
+    told: dict[str, Any] = msgspec.to_builtins(
+        unbiased(of, round(wanted.label_delay_days * DAY_MS))
+    )
+    return told | {"data": dict(rows.told)}
+
+
 def bundle_of(settings: Settings, alias: str, command: str) -> tuple[Any, Bundle]:
     """The checked model that ``alias`` names, and its files. Raises BadModel."""
     from risk.cli.train_job import model_of

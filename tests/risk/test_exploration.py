@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from risk.domain.errors import BadConfiguration
 from risk.domain.findings import NOTHING_FOUND, Findings
 from risk.domain.outcome import Outcome
-from risk.policy import LATER_FIELDS, Policy, Situation, judge, lot
+from risk.policy import LATER_FIELDS, Policy, Situation, judge, lot, propensity_of
 from tests.risk.test_policy import FAILURE, list_hit, rule_hit
 
 POLICY = Policy(explore_share=0.05, explore_amount_max_minor=5_000)
@@ -48,6 +48,15 @@ def test_it_is_off_by_default_and_digests_of_before_stay() -> None:
     assert all(getattr(Policy(), name) == default for name, default in LATER_FIELDS.items())
     assert POLICY.digest() != Policy().digest()
     assert b"explore" not in Policy().body()
+
+
+@pytest.mark.parametrize("share", (0.05, 0.01, 1e-05))
+def test_a_decision_tells_its_propensity_for_ever(share: float) -> None:
+    policy = Policy(explore_share=share, explore_amount_max_minor=5_000)
+    ruling = judge(replace(RISKY, draw=0.0), policy)
+    assert propensity_of(ruling.reasons) == share
+    assert propensity_of(judge(RISKY, Policy()).reasons) is None
+    assert propensity_of([]) is None
 
 
 def test_a_good_payment_is_no_exploration() -> None:
