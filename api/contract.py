@@ -11,6 +11,7 @@ from starlette.types import Lifespan
 from api.openapi import document
 from api.routes import (
     alerts,
+    backtests,
     books,
     books_life,
     decisions,
@@ -24,6 +25,7 @@ from api.routes import (
 
 ROUTES = (
     decisions, events, health, labels, metrics, reference, books, books_life, lists, alerts,
+    backtests,
 )  # fmt: skip
 
 

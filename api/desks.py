@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from risk.backtest.jobs import BacktestJobs
 from risk.books.desk import BookDesk
 from risk.domain.errors import Unavailable
 from risk.lists.desk import ListDesk
@@ -18,6 +19,7 @@ class Desks:
 
     books: BookDesk | None = None
     lists: ListDesk | None = None
+    backtests: BacktestJobs | None = None
 
 
 def present(desk: T | None, name: str) -> T:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api import auth
 from api.alert_schemas import alert_schemas
+from api.backtest_schemas import backtest_schemas
 from api.book_schemas import book_schemas
 from api.list_schemas import list_schemas
 from risk.contracts import Schema, components
@@ -170,6 +171,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                     **named,
                     **_OWN_SCHEMAS,
                     **book_schemas(_REF),
+                    **backtest_schemas(_REF),
                     **alert_schemas(_REF),
                     **list_schemas(_REF),
                 }.items()

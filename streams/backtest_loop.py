@@ -221,13 +221,16 @@ class Replay:
 
 async def closed_loop(
     history: History,
-    candidate: Candidate,
+    of: tuple[Candidate, Labels],
     times: tuple[int, int],
     to_base: ToBase,
-    labels: Labels,
     progress: Progress = lambda records: None,
 ) -> Closed:
-    """Replay ``history`` under ``candidate``. Memory grows with the entities of the history."""
+    """Replay ``history`` under a candidate, with the truth that is known by the labels.
+
+    Memory grows with the entities of the history.
+    """
+    candidate, labels = of
     replay = Replay(candidate, times, to_base)
     standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
     async with aclosing(history.chunks()) as chunks:

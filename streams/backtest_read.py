@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -30,7 +30,27 @@ from streams.topics import LIVE_WORLD
 BLOCK_ROWS: Final = 50_000  # of decisions that come from topics; with 131 features 50 MB
 _EVENTS: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
 Words = dict[tuple[str, str], list[tuple[int, str]]]
-Progress = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """Is told how many records are to be read, and how many were."""
+
+    def expect(self, records: int) -> None: ...
+
+    def __call__(self, records: int) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def expect(self, records: int) -> None:
+        """Nothing."""
+
+    def __call__(self, records: int) -> None:
+        """Nothing."""
+
+
+SILENT: Final = Silent()
 
 
 class _Peek(msgspec.Struct):
@@ -107,7 +127,7 @@ async def gather_topics(
     times: tuple[int, int],
     to_base: ToBase,
     scratch: Path,
-    progress: Progress = lambda records: None,
+    progress: Progress = SILENT,
 ) -> Gathered:
     """The decisions of ``from_ms <= decided_at < to_ms``, and every label that history has.
 
@@ -179,7 +199,7 @@ def gather_archive(
     times: tuple[int, int],
     to_base: ToBase,
     cache: Path,
-    progress: Progress = lambda records: None,
+    progress: Progress = SILENT,
 ) -> Gathered:
     """The decisions of archived days that may lie in the range, and the labels since then.
 
@@ -188,16 +208,22 @@ def gather_archive(
     """
     found = Gathered()
     first, last = _days(root.name, times)
-    for part in _parts(root / "decisions", first, last, found):
+    parts = _parts(root / "decisions", first, last, found)
+    progress.expect(sum(_offsets(part) for part in parts))
+    for part in parts:
         folder = cache / cache_name(part.digest, catalogue_digest())
         if not (folder / "meta.json").is_file():
             _store(root / "decisions", part, folder, to_base)
         found.take(folder)
-        progress(part.span.last - part.span.first + 1)
+        progress(_offsets(part))
     for part in _parts(root / "ledger", first, "~", found):
         for body in _values(root / "ledger", part, labels=True):
             found.note(body)
     return found
+
+
+def _offsets(part: Part) -> int:
+    return part.span.last - part.span.first + 1
 
 
 def _days(world: str, times: tuple[int, int]) -> tuple[str, str]:

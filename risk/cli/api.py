@@ -66,6 +66,7 @@ async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
     """What people do beside the payments, over connections of its own."""
     from api.desks import Desks
     from features.catalogue import CATALOGUE
+    from risk.cli.backtest_api import backtest_jobs
     from risk.cli.rules_desk import desk_over
     from risk.lists.desk import ListDesk
     from risk.rules.schema import Schema
@@ -87,7 +88,13 @@ async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
             runtime.clock.now_ms,
             timeless=not runtime.live,
         )
-        yield Desks(books=desk_over(settings, control, engine), lists=lists)
+        backtests = backtest_jobs(settings, runtime.clock)
+        try:
+            yield Desks(
+                books=desk_over(settings, control, engine), lists=lists, backtests=backtests
+            )
+        finally:
+            await backtests.close()
     finally:
         await control.close()
         engine.dispose()

@@ -46,6 +46,9 @@ _Closed = Annotated[
     bool,
     typer.Option("--closed-loop", help="Let what the book blocks fall out of later features too."),
 ]
+_Job = Annotated[
+    Path | None, typer.Option("--job", hidden=True, help="Keep the progress here; give way.")
+]
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
@@ -64,6 +67,7 @@ def backtest(  # noqa: PLR0913  # every option is one
     label_delay_days: _Delay = 10.0,
     closed_loop: _Closed = False,
     report: _Report = None,
+    job: _Job = None,
 ) -> None:
     """Judge stored decisions with BOOK, and say what would have been otherwise.
 
@@ -83,7 +87,8 @@ def backtest(  # noqa: PLR0913  # every option is one
     """
     from risk.backtest.report import encode_report
     from risk.cli.backtest_job import Wish, run
-    from risk.cli.proofs import UNPROVABLE, range_ms, settings_of, shown
+    from risk.cli.backtest_meter import metered
+    from risk.cli.proofs import UNPROVABLE, range_ms, settings_of
     from risk.cli.rules import read
     from risk.domain.errors import BadConfiguration
 
@@ -96,8 +101,8 @@ def backtest(  # noqa: PLR0913  # every option is one
         against=None if against is None else read(against), capacity=capacity,
         closed_loop=closed_loop, archive=archive, dataset=dataset,
     )  # fmt: skip
-    with shown("reading", 0) as advance:
-        found = run(settings_of(world), wish, advance)
+    with metered(job) as meter:
+        found = run(settings_of(world), wish, meter)
     if report is not None:
         report.write_bytes(encode_report(found))
     for line in lines_of(found):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from risk.backtest.report import Closed, Report, Signed, Source
     from risk.backtest.run import Backtest
     from risk.backtest.truth import Labels
+    from risk.cli.backtest_meter import Meter
     from risk.judgement import Scoring
     from risk.policy import Policy
     from risk.rules.book import Book
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from streams.backtest_read import Gathered, Words
     from streams.backtest_windows import Windows
 
-Progress = Callable[[int], None]
 RULES_ALONE = "none"  # in place of a model's alias
 
 
@@ -62,7 +62,7 @@ class _Data:
     history: Callable[[], Awaitable[History]] | None = None
 
 
-def run(settings: Settings, wish: Wish, progress: Progress = lambda records: None) -> Report:
+def run(settings: Settings, wish: Wish, meter: Meter) -> Report:
     """Judge the stored decisions anew; the report.
 
     Raises BadBook, BadConfiguration, BadModel, BadVersion, Unavailable.
@@ -73,7 +73,7 @@ def run(settings: Settings, wish: Wish, progress: Progress = lambda records: Non
     from risk.backtest.truth import Labels
 
     began = time.perf_counter()
-    with _data(settings, wish, progress) as data:
+    with _data(settings, wish, meter) as data:
         candidate = _candidate(settings, wish, data.policy)
         old = None if wish.against is None else _with_book(candidate, wish.against)
         asked = Asked(
@@ -87,16 +87,18 @@ def run(settings: Settings, wish: Wish, progress: Progress = lambda records: Non
         )
         labels = Labels(data.words, data.as_of_ms, delay_ms(wish.label_delay_days))
         test = Backtest(candidate, asked, labels, old)
-        windows = _windows(settings, wish, data, test, progress)
+        windows = _windows(settings, wish, data, test, meter)
         for block in data.blocks:
             test.add(block if windows is None else windows.into(block))
-        closed = _closed(settings, wish, data, candidate, labels) if wish.closed_loop else None
+        closed = None
+        if wish.closed_loop:
+            closed = _closed(settings, wish, data, (candidate, labels), meter)
         report = test.report(data.left_out, closed)
     return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
 
 
 def _windows(
-    settings: Settings, wish: Wish, data: _Data, test: Backtest, progress: Progress
+    settings: Settings, wish: Wish, data: _Data, test: Backtest, meter: Meter
 ) -> Windows | None:
     """The windows that rules read and evidence lacks; None where there are none to be made."""
     from risk.cli.proofs import rates_of
@@ -109,12 +111,13 @@ def _windows(
     if not names:
         return None
     history = asyncio.run(_opened(data.history))
+    meter.expect(_records(history))
     times = (wish.from_ms, wish.to_ms)
-    return asyncio.run(rebuilt(history, names, times, rates_of(settings), progress))
+    return asyncio.run(rebuilt(history, names, times, rates_of(settings), meter))
 
 
 def _closed(
-    settings: Settings, wish: Wish, data: _Data, candidate: Candidate, labels: Labels
+    settings: Settings, wish: Wish, data: _Data, of: tuple[Candidate, Labels], meter: Meter
 ) -> Closed:
     from risk.cli.proofs import rates_of
     from risk.domain.errors import BadConfiguration
@@ -124,7 +127,12 @@ def _closed(
         raise BadConfiguration("--closed-loop needs history: the topics or the archive of a world")
     history = asyncio.run(_opened(data.history))
     times = (wish.from_ms, wish.to_ms)
-    return asyncio.run(closed_loop(history, candidate, times, rates_of(settings), labels))
+    meter.expect(_records(history))
+    return asyncio.run(closed_loop(history, of, times, rates_of(settings), meter))
+
+
+def _records(history: History) -> int:
+    return sum(span.end - span.first for span in history.extent.spans)
 
 
 async def _opened(history: Callable[[], Awaitable[History]]) -> History:
@@ -211,11 +219,11 @@ def _signed(candidate: Candidate) -> Signed:
 
 
 @contextmanager
-def _data(settings: Settings, wish: Wish, progress: Progress) -> Iterator[_Data]:
+def _data(settings: Settings, wish: Wish, meter: Meter) -> Iterator[_Data]:
     if wish.dataset is not None:
         yield _of_dataset(wish.dataset)
     elif wish.archive:
-        gathered = _archived(settings, wish, progress)
+        gathered = _archived(settings, wish, meter)
         yield _of_world(settings, "archive", gathered, lambda: _history(settings, wish))
     else:
         from risk.cli.proofs import parts_of
@@ -226,7 +234,7 @@ def _data(settings: Settings, wish: Wish, progress: Progress) -> Iterator[_Data]
             parts_of(settings, "rules") as ready,
             tempfile.TemporaryDirectory(prefix="backtest-", dir=folder) as scratch,
         ):
-            gathered = asyncio.run(_topics(ready, wish, Path(scratch), progress))
+            gathered = asyncio.run(_topics(ready, wish, Path(scratch), meter))
             yield _of_world(settings, "topics", gathered, lambda: _history(ready, wish))
 
 
@@ -263,20 +271,22 @@ def _of_world(
     )  # fmt: skip
 
 
-async def _topics(settings: Settings, wish: Wish, scratch: Path, progress: Progress) -> Gathered:
+async def _topics(settings: Settings, wish: Wish, scratch: Path, meter: Meter) -> Gathered:
     from risk.cli.proofs import history_of, rates_of
     from streams.backtest_read import gather_topics
 
     history = await history_of(settings, wish.from_ms)
     times = (wish.from_ms, wish.to_ms)
-    return await gather_topics(history, times, rates_of(settings), scratch, progress)
+    meter.expect(_records(history))
+    return await gather_topics(history, times, rates_of(settings), scratch, meter)
 
 
-def _archived(settings: Settings, wish: Wish, progress: Progress) -> Gathered:
+def _archived(settings: Settings, wish: Wish, meter: Meter) -> Gathered:
     from risk.cli.proofs import rates_of
     from streams.archive_store import archive_folder
     from streams.backtest_read import gather_archive
 
     root = archive_folder(settings.state, settings.world)
     cache = settings.state / "cache" / "backtest"
-    return gather_archive(root, (wish.from_ms, wish.to_ms), rates_of(settings), cache, progress)
+    times = (wish.from_ms, wish.to_ms)
+    return gather_archive(root, times, rates_of(settings), cache, meter)
