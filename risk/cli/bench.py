@@ -16,6 +16,7 @@ BENCHMARKS: Final = {
     "memory": "Time and bytes for each entity, against sorted sets and tiles.",
     "rules": "Thirty and a thousand rules on varied payments, against CEL and rule-engine.",
     "backtest": "Thirty rules, and one, over a million stored decisions, on one core.",
+    "lists": "A value looked up in lists of a hundred to five million entries.",
     "model": "One row, many rows and reasons, against LightGBM's own Python call.",
     "train": "Training a million rows with fixed settings: time and memory.",
     "rebuild": "Vectors made again from history, on one core.",

@@ -80,12 +80,12 @@ class ActingList:
     reasons: tuple[tuple[str, Reason], ...]
     members: Members
 
-    def hits(self, event: Payment) -> list[ListHit]:
-        """One for each field whose value stands on the list when the payment was made."""
+    def hits(self, event: Payment, at_ms: int) -> list[ListHit]:
+        """One for each field whose value stands on the list at ``at_ms``."""
         found = []
         for field_name, reason in self.reasons:
             value: str | None = getattr(event, field_name)
-            if value is not None and self.members.holds(value, event.occurred_at_ms):
+            if value is not None and self.members.holds(value, at_ms):
                 found.append(ListHit(self.name, self.effect, reason))
         return found
 
@@ -113,7 +113,8 @@ class ListSnapshot:
         """What the acting lists say of a payment, in order of their names."""
         if not self.acting or not isinstance(event, Payment):
             return ()
-        return tuple(hit for one in self.acting for hit in one.hits(event))
+        at_ms = event.occurred_at_ms  # entries expire in the payment's own time
+        return tuple(hit for one in self.acting for hit in one.hits(event, at_ms))
 
 
 NO_LISTS = ListSnapshot()

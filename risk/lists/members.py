@@ -1,7 +1,7 @@
 """Who stands on a list, as payments ask: the cost of an answer does not grow with the list.
 
 The large segments of a chain become one table of sorted keys behind a directory of about as many
-places as keys: a look-up reads its place and one or two keys. It takes 28 bytes an entry. The
+places as keys: a look-up reads its place and one or two keys. It takes 28 to 32 bytes an entry. The
 small segments behind it, which change often, become a dictionary.
 """
 
