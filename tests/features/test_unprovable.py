@@ -178,6 +178,25 @@ async def test_a_record_that_comes_late_is_waited_for(whole: list[HistoryRecord]
     assert (await parity(records, chunk=7)).verdict == "equal"
 
 
+async def test_a_batch_that_a_producer_repeats_is_proven_twice(
+    whole: list[HistoryRecord],
+) -> None:
+    place = [n for n, one in enumerate(whole) if (one.topic, one.partition) == ("decisions", 1)]
+    first, end = place[1:40], place[40]
+    again = [whole[n] for n in first if not whole[n].marker]
+    once = await parity(whole)
+    twice = await parity(renumbered([*whole[:end], *again, *whole[end:]]))
+    assert twice.verdict == "equal", twice.first_unprovable
+    assert twice.checked == twice.equal == once.checked + len(again)
+    assert twice.repeated > once.repeated
+    # Batches in another order than they were sent in tell the same.
+    mixed = list(whole)
+    for one, other in zip(place[1:21], place[21:41], strict=True):
+        mixed[one], mixed[other] = whole[other], whole[one]
+    swapped = await parity(renumbered(mixed))
+    assert (swapped.verdict, swapped.checked) == ("equal", once.checked), swapped.first_unprovable
+
+
 async def test_history_cut_by_retention() -> None:
     old = story(33, 2_400)
     # Everything published in the first part is gone; then others appear beside the first.

@@ -26,7 +26,7 @@ from risk.domain.limits import TIME_MS_MAX
 from risk.domain.times import rfc3339
 from streams.admin import ensure_topics
 from streams.archive import Archiver
-from streams.archive_store import open_archive
+from streams.archive_store import archive_folder, open_archive
 from streams.history import KafkaHistory, open_history
 from streams.history_archive import ArchiveHistory, open_archive_history
 from streams.topics import Topics
@@ -216,8 +216,19 @@ async def test_a_damaged_file_is_named_and_nothing_passes(kafka: str, tmp_path: 
     (damage,) = history.damages.values()
     assert damage.file is not None
     assert file.name in damage.file
-    code, said, found = weir(
-        tmp_path, "127.0.0.1:9", "redis://127.0.0.1:9", "parity", "--archive",
-        "--world", "history-damaged",
-    )  # fmt: skip
+    nowhere = ("127.0.0.1:9", "redis://127.0.0.1:9")
+    command = ("parity", "--archive", "--world", "history-damaged")
+    home = tmp_path / "home"
+    place = archive_folder(home, "history-damaged")
+    place.parent.mkdir(parents=True)
+    code, said, found = weir(home, *nowhere, *command)
+    assert found is not None, said
     assert (code, found["verdict"]) == (4, "empty"), said  # no archive in this state folder
+    # In a state folder that has it, the command names the file and the offsets.
+    root.rename(place)
+    code, said, found = weir(home, *nowhere, *command)
+    assert (code, found["verdict"]) == (4, "unprovable"), said
+    (told,) = found["archive_damages"]
+    assert file.name in told
+    assert f"damaged in the archive: {told}" in said
+    assert f"missing: decisions:1 offsets {missing.first} to {missing.last}" in said
