@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     from risk.cli.rules_evidence import evidence
     from risk.cli.rules_explain import explain
     from risk.cli.rules_life import register as register_life
+    from risk.cli.rules_minimise import minimise
     from risk.cli.rules_performance import performance
 
     help_text = "Rule books: check and explain them, publish them with four eyes, roll back."
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("evidence")(evidence)
     group.command("backtest")(backtest)
     group.command("performance")(performance)
+    group.command("minimise")(minimise)
     group.command("reference")(reference)
     group.command("editor-data")(editor_data)
     group.command("list")(list_rules)

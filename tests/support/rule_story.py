@@ -19,13 +19,26 @@ from tests.support.small_model import small_bundle
 TO_MS = 2_000_000_000_000
 
 
-def rule(rule_id: str, when: str, action: str = "review", state: str = "live") -> Rule:
-    """A rule that says little else."""
+HITS: dict[str, object] = {"amount": 100_000_000}
+MISSES: dict[str, object] = {"amount": 50}
+
+
+def rule(
+    rule_id: str,
+    when: str,
+    action: str = "review",
+    state: str = "live",
+    *,
+    hits: dict[str, object] = HITS,
+    misses: dict[str, object] = MISSES,
+) -> Rule:
+    """A rule that says little else; ``hits`` and ``misses`` are its examples."""
     return msgspec.convert(
         {
             "id": rule_id, "name": rule_id, "when": when, "action": action, "state": state,
-            "reason": rule_id.upper(), "sentence": rule_id, "customer": "", "owner": "ana",
-        } | {"customer": "We look at it."},
+            "reason": rule_id.upper(), "sentence": rule_id, "customer": "We look.",
+            "owner": "ana", "examples": {"hits": [hits], "misses": [misses]},
+        },
         Rule,
     )  # fmt: skip
 
@@ -39,10 +52,22 @@ BUSY = Book(
         rule("also_largest", 'amount > money(4600, "EUR")'),
         rule("twin", 'amount > money(3000, "EUR")'),
         rule("never", 'amount > money(900000, "EUR")'),
-        rule("watch_french", 'country == "FR"', state="shadow"),
-        rule("note_german", 'country == "DE"', "tag"),
-        rule("let_small", 'amount < money(1, "EUR")', "allow"),
-        rule("sketch", "True", state="draft"),
+        rule(
+            "watch_french",
+            'country == "FR"',
+            state="shadow",
+            hits={"country": "FR"},
+            misses={"country": "DE"},
+        ),
+        rule(
+            "note_german",
+            'country == "DE"',
+            "tag",
+            hits={"country": "DE"},
+            misses={"country": "FR"},
+        ),
+        rule("let_small", 'amount < money(1, "EUR")', "allow", hits=MISSES, misses=HITS),
+        rule("sketch", "amount > 70", state="draft"),
     ),
 )
 
