@@ -38,7 +38,10 @@ from risk.judgement import Constants, Judgement, Versions
 from risk.rules.book import Book
 from risk.rules.evaluator import CompiledBook
 
-AT_ONCE: Final = 64  # payments that are judged before any of their outcomes is remembered
+# A decision is remembered soon after it was made: events that arrived within this time, and not
+# more than so many, are judged before any of their outcomes is remembered.
+SOON_MS: Final = 1_000
+AT_ONCE: Final = 64
 _RESULTS: Final = {REVIEW: "decided_review", BLOCK: "decided_block"}
 Progress = Callable[[int], None]
 Key = tuple[str, str]
@@ -152,10 +155,12 @@ class Replay:
             seen = self._told(record)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidEvent, WeirError):
             return  # the open figures count what is damaged
-        if seen is not None:
-            self._batch.append(seen)
-            if len(self._batch) >= AT_ONCE:
-                self._judge()
+        if seen is None:
+            return
+        batch = self._batch
+        if batch and (len(batch) >= AT_ONCE or _apart_ms(batch[0], seen) > SOON_MS):
+            self._judge()
+        self._batch.append(seen)
 
     def _told(self, record: HistoryRecord) -> _Seen | None:
         if record.topic == "ledger":
@@ -260,6 +265,10 @@ def _loop(
         good_stopped_minor=round(float(amount[good].sum())),
         same_vectors=same,
     )
+
+
+def _apart_ms(one: _Seen, other: _Seen) -> int:
+    return abs(other.arrival.arrived_at_ms - one.arrival.arrived_at_ms)
 
 
 def _same(decision: Decision, seen: Claimed | Lost) -> bool:
