@@ -43,7 +43,8 @@ class Rows:
 
     ``segments`` has a word per row under channel, country, amount, mcc and account. ``told`` says
     where the rows come from (the manifest's digest, range, certificate); ``until_ms`` is when
-    labels were looked at; ``served`` is None where nothing was.
+    labels were looked at; ``served`` is None where nothing was. ``scenario`` is the truth of a
+    made-up world ("" of honest payments), None of any other: it is for measuring, never a feature.
     """
 
     samples: Samples
@@ -53,6 +54,7 @@ class Rows:
     told: Mapping[str, Any]
     until_ms: int
     served: Served | None = None
+    scenario: Words | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -89,7 +91,12 @@ def rows_of(of: Trainset) -> Rows:
         },
         until_ms=of.labels_as_of_ms,
         served=_served(table),
+        scenario=_scenario(table["scenario"].to_pylist()),
     )
+
+
+def _scenario(told: list[str | None]) -> Words | None:
+    return np.array([one or "" for one in told], dtype=object) if any(told) else None
 
 
 def _served(table: Any) -> Served | None:
@@ -147,7 +154,8 @@ def part_of(rows: Rows, from_ms: int, to_ms: int) -> Rows:
     segments = {name: words[kept] for name, words in rows.segments.items()}
     was = rows.served
     served = was and Served(was.score[kept], was.outcome[kept], was.propensity[kept])
+    scenario = None if rows.scenario is None else rows.scenario[kept]
     return replace(
         rows, samples=samples, payment_id=rows.payment_id[kept], account=rows.account[kept],
-        segments=segments, served=served,
+        segments=segments, served=served, scenario=scenario,
     )  # fmt: skip

@@ -129,8 +129,11 @@ def evaluate(  # noqa: PLR0913  # every option is one
     Report keys: n, frauds, immature_share, threshold, and value, low and high (95 %, bootstrap
     over accounts) of auc_roc, average_precision, card_precision_at_100, brier, ece,
     precision_at_threshold, recall_at_threshold, fraud_money_caught (share of it),
-    good_stopped_per_fraud; model_digest, data. With --protocol also: protocol, seed, pair (the
-    histogram boosting on the 15 published features) and fine_pair (the same with 4,095 bins).
+    good_stopped_per_fraud; model_digest, data; scenarios (null unless the world is made up):
+    review_share, reviewed, score_at_least, good_reviewed, recall, by_name {name: payments, recall},
+    the share of each scenario's payments among the riskiest 1 %. With --protocol also: protocol,
+    seed, pair (the histogram boosting on the 15 published features) and fine_pair (the same with
+    4,095 bins).
     """
     from risk.cli.train_job import evaluate_dataset
     from risk.domain.errors import BadConfiguration
@@ -155,6 +158,25 @@ def evaluate(  # noqa: PLR0913  # every option is one
         if isinstance(value, dict) and "low" in value:
             ends = f"{value['low']:.4f} to {value['high']:.4f}"
             typer.echo(f"{name:<24} {value['value']:.4f}  ({ends})")
+    for line in scenario_lines(found.get("scenarios")):
+        typer.echo(line)
+
+
+def scenario_lines(found: dict[str, Any] | None) -> list[str]:
+    """What the riskiest payments held of each scenario, for people."""
+    if found is None:
+        return []
+    rows = {"all of them": found, **found["by_name"]}
+    return [
+        f"recall of each scenario at {found['review_share']:.0%} of payments reviewed"
+        f" ({found['reviewed']}):",
+        *(
+            f"  {name.replace('_', ' '):<24} {one['recall']['value']:6.1%}"
+            f"  ({one['recall']['low']:.1%} to {one['recall']['high']:.1%})"
+            f"  of {one['payments']}"
+            for name, one in rows.items()
+        ),
+    ]
 
 
 def scores(  # noqa: PLR0913  # every option is one

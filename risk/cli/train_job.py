@@ -139,7 +139,10 @@ def publish(
 
 def evaluate_dataset(wanted: Wanted, alias: str, threshold: float, seed: int) -> dict[str, Any]:
     """Measure the model that ``alias`` names; the report."""
+    import msgspec
+
     from models.measures import Graded, as_json, measured
+    from models.scenario_recall import by_scenario
     from risk.cli.train_data import DAY_MS, rows_wanted
     from risk.domain.errors import BadConfiguration
 
@@ -154,10 +157,9 @@ def evaluate_dataset(wanted: Wanted, alias: str, threshold: float, seed: int) ->
             " whose labels have arrived"
         )
     scorer = model_of(settings, alias, "evaluate")
-    graded = Graded(
-        fraud, scorer.score(samples.matrix), rows.account, samples.time_ms, samples.amount_base,
-        threshold,
-    )  # fmt: skip
+    scores = scorer.score(samples.matrix)
+    graded = Graded(fraud, scores, rows.account, samples.time_ms, samples.amount_base, threshold)
+    told = None if rows.scenario is None else by_scenario(rows.scenario, scores, rows.account, seed)
     delay_ms = round(wanted.label_delay_days * DAY_MS)
     immature = float((samples.time_ms + delay_ms > rows.until_ms).mean())
     return {
@@ -166,6 +168,7 @@ def evaluate_dataset(wanted: Wanted, alias: str, threshold: float, seed: int) ->
         "immature_share": immature,
         "threshold": threshold,
         **as_json(measured([graded], seed)),
+        "scenarios": None if told is None else msgspec.to_builtins(told),
         "model_digest": scorer.model_digest,
         "data": dict(rows.told),
     }
