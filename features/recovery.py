@@ -27,10 +27,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from features.connection import Argument, Connection
+from features.connection import Connection
 from features.keys import Keys, watermark_field
 from features.restore import Batch, Found, ToBase, Unreadable, place_keeper, read_found
 from features.scripts import Script, protocol_scripts, recovery_scripts
+from features.trips import Argument
 from features.truth import TRUTH_TOPICS, Place, Standing, Truth, TruthRecord
 from risk.domain.errors import StaleEpoch, Unavailable
 from risk.domain.observation import Publication

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from features.connection import Argument, Connection
+from features.connection import Connection
 from features.local_truth import LocalPublisher, LocalTruth
 from features.logs import unpack_log
 from features.records import HOLE_RECORD, RECORD_BYTES
+from features.trips import Argument
 from features.truth import Place, Truth, TruthRecord, TruthTopic
 from risk.domain.errors import StaleEpoch, Unavailable
 from risk.domain.observation import (

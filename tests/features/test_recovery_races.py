@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from features.connection import Argument, Connection
+from features.connection import Connection
 from features.local_truth import LocalPublisher, LocalTruth
 from features.scripts import Script
 from features.sweeper import Sweeper, Swept
+from features.trips import Argument
 from features.truth import Place
 from risk.domain.errors import StaleEpoch
 from risk.domain.observation import Claimed, Delivery, Publication, Receipt
