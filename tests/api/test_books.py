@@ -161,29 +161,32 @@ async def test_books_are_read_checked_and_compared(books: Books) -> None:
     assert (await books.ask("reader", "POST", "/diff", same)) == told
 
 
-@pytest.mark.parametrize(
-    ("change", "status", "code", "why"),
-    [
-        ({"evidence": {}}, 422, "EVIDENCE_UNFIT", "missing required field"),
-        ({"evidence": []}, 422, "EVIDENCE_UNFIT", "object"),
-        (
-            {"evidence": json.loads(evidence_of(SHIPPED.digest()))},
-            422, "EVIDENCE_MISMATCH", "about book",
-        ),
-        ({"book": "name: ["}, 422, "BAD_BOOK", "line 1"),
-        ({"book": "format: 9\nname: x\n"}, 422, "BAD_BOOK", "newer"),
-        ({"book": {"name": "x"}}, 422, "BAD_BOOK", "rules"),
-        ({"book": 3}, 422, "WRONG_TYPE", "book"),
-        ({"author": "ben"}, 422, "WRONG_TYPE", "author"),
-    ],
-)  # fmt: skip
-async def test_what_may_not_be_proposed_says_why(
-    books: Books, change: dict[str, Any], status: int, code: str, why: str
-) -> None:
-    told = await books.ask("ana", "POST", "/proposals", given(named("x")) | change, status=status)
-    assert told["code"] == code
-    assert why in told["detail"]
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"evidence": {}}, "EVIDENCE_UNFIT", "missing required field"),
+    ({"evidence": []}, "EVIDENCE_UNFIT", "object"),
+    (
+        {"evidence": json.loads(evidence_of(SHIPPED.digest()))},
+        "EVIDENCE_MISMATCH",
+        "about book",
+    ),
+    ({"book": "name: ["}, "BAD_BOOK", "line 1"),
+    ({"book": "format: 9\nname: x\n"}, "BAD_BOOK", "newer"),
+    ({"book": {"name": "x"}}, "BAD_BOOK", "rules"),
+    ({"book": 3}, "WRONG_TYPE", "book"),
+    ({"author": "ben"}, "WRONG_TYPE", "author"),
+]
+
+
+async def test_what_may_not_be_proposed_says_why(books: Books) -> None:
+    for change, code, why in REFUSED:
+        body = given(named("x")) | change
+        told = await books.ask("ana", "POST", "/proposals", body, status=422)
+        assert told["code"] == code
+        assert why in told["detail"]
+    nobody = await books.ask("ben", "POST", "/proposals/abc/approve", status=404)
+    assert nobody["code"] == "UNKNOWN_PROPOSAL"
     assert (await books.ask("reader", "GET", "/history"))["notes"] == []
+    assert (await books.ask("reader", "GET", "/proposals"))["proposals"] == []
 
 
 async def test_a_rule_is_drafted_watched_in_the_shadow_then_live(books: Books) -> None:
