@@ -16,16 +16,19 @@ from api.routes import (
     books_life,
     decisions,
     events,
+    explanation,
     health,
     labels,
     lists,
     metrics,
+    performance,
     reference,
 )
 
 ROUTES = (
+    explanation,  # before decisions: the ids of payments may hold a slash
     decisions, events, health, labels, metrics, reference, books, books_life, lists, alerts,
-    backtests,
+    backtests, performance,
 )  # fmt: skip
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from models.explaining import Explanation
 from risk.backtest.jobs import BacktestJobs
 from risk.books.desk import BookDesk
+from risk.books.performance_desk import PerformanceDesk
 from risk.domain.errors import Unavailable
 from risk.lists.desk import ListDesk
 
 T = TypeVar("T")
+
+
+class Explaining(Protocol):
+    """Explains published decisions; raises BadConfiguration for an unknown input, Unavailable
+    where a version that judged is missing."""
+
+    async def explain(self, body: bytes, inputs: Sequence[str]) -> Explanation: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,8 @@ class Desks:
     books: BookDesk | None = None
     lists: ListDesk | None = None
     backtests: BacktestJobs | None = None
+    performance: PerformanceDesk | None = None
+    explanations: Explaining | None = None
 
 
 def present(desk: T | None, name: str) -> T:

@@ -13,7 +13,9 @@ from api import auth
 from api.alert_schemas import alert_schemas
 from api.backtest_schemas import backtest_schemas
 from api.book_schemas import book_schemas
+from api.explanation_schemas import explanation_schemas
 from api.list_schemas import list_schemas
+from api.performance_schemas import performance_schemas
 from risk.contracts import Schema, components
 
 _REF: Final = "#/components/schemas/"
@@ -172,8 +174,10 @@ def document(app: FastAPI) -> dict[str, Any]:
                     **_OWN_SCHEMAS,
                     **book_schemas(_REF),
                     **backtest_schemas(_REF),
+                    **performance_schemas(_REF),
                     **alert_schemas(_REF),
                     **list_schemas(_REF),
+                    **explanation_schemas(_REF),
                 }.items()
             )
         ),

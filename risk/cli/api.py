@@ -67,6 +67,8 @@ async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
     from api.desks import Desks
     from features.catalogue import CATALOGUE
     from risk.cli.backtest_api import backtest_jobs
+    from risk.cli.explain_desk import ExplainDesk
+    from risk.cli.performance_api import performance_desk
     from risk.cli.rules_desk import desk_over
     from risk.lists.desk import ListDesk
     from risk.rules.schema import Schema
@@ -89,12 +91,20 @@ async def _desks(settings: Settings, runtime: Runtime) -> AsyncIterator[Desks]:
             timeless=not runtime.live,
         )
         backtests = backtest_jobs(settings, runtime.clock)
+        performance = performance_desk(settings, runtime)
+        explanations = ExplainDesk(settings)
         try:
             yield Desks(
-                books=desk_over(settings, control, engine), lists=lists, backtests=backtests
+                books=desk_over(settings, control, engine),
+                lists=lists,
+                backtests=backtests,
+                performance=performance,
+                explanations=explanations,
             )
         finally:
+            await explanations.close()
             await backtests.close()
+            await performance.close()
     finally:
         await control.close()
         engine.dispose()

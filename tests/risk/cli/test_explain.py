@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.proof.origin import Origin
-from features.replaying import Replayable
+from models.explaining import Explanation, compared, explained
 from risk.bootstrap import new_judgement, shipped_book
-from risk.cli.explain import SHOWN, Explanation, _lines, compared, explained
+from risk.cli.explain import SHOWN, _lines
 from risk.domain.decision import decode_decision
 from risk.domain.errors import BadConfiguration, BadVersion
 from risk.replay import evidence_of, outcomes_with
@@ -16,14 +15,9 @@ from tests.risk.test_replay import bodies, degraded, named, named_plain
 from tests.support.proof_world import RATES, scorer
 
 
-def of(body: bytes) -> Replayable:
-    place = Origin("decisions", 0, 0)
-    return Replayable(body=body, decision=decode_decision(body), place=place, vector="equal")
-
-
 def one(body: bytes, *inputs: str) -> Explanation:
-    found = of(body)
-    return explained(found, named(found.decision, scoring=scorer()), shipped_book(), inputs)
+    decision = decode_decision(body)
+    return explained(decision, named(decision, scoring=scorer()), shipped_book(), inputs)
 
 
 def test_shares_add_up_to_what_the_model_said() -> None:
@@ -64,12 +58,12 @@ def test_an_input_that_is_no_feature_is_named() -> None:
 
 def test_without_features_there_are_reasons_and_nothing_else() -> None:
     (judged,) = new_judgement(RATES).judge(degraded())
-    found = of(judged.body)
-    told = explained(found, named_plain(found.decision), shipped_book(), [])
+    decision = decode_decision(judged.body)
+    told = explained(decision, named_plain(decision), shipped_book(), [])
     assert (told.shares, told.base_log_odds, told.counterfactual) == ([], None, None)
     assert told.reasons
     with pytest.raises(BadVersion, match="without features"):
-        outcomes_with(found.decision, named_plain(found.decision), np.zeros((1, 1)))
+        outcomes_with(decision, named_plain(decision), np.zeros((1, 1)))
 
 
 def test_the_numbers_that_rules_compare_with_are_tried() -> None:
