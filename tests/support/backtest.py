@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from risk.backtest.block import Block
+from risk.backtest.block import Block, Ids
 from risk.backtest.builder import BlockBuilder
+from risk.backtest.columns import Text
 from risk.domain.decision import Decision, Digests, decode_decision
 from risk.domain.observation import Arrival, Claimed, Lost
 from risk.judgement import Constants, Judgement, Versions
@@ -62,3 +65,27 @@ def block_of(
 def plain_builder() -> BlockBuilder:
     """A builder for decisions of this module's features."""
     return BlockBuilder(NAMES, CATALOGUE, to_base)
+
+
+def with_columns(
+    block: Block, *, keep: Any = None, tenant: str | None = None, **columns: Any
+) -> Block:
+    """``block`` with other columns, another tenant, or only some of its rows."""
+    made = dataclasses.replace(block, **columns)
+    if tenant is not None:
+        made = dataclasses.replace(made, tenant=Text(made.tenant.codes, (tenant,)))
+    if keep is None:
+        return made
+    rows = np.arange(len(block))[keep]
+    part = {name: getattr(made, name)[rows] for name in ("keys", "decided_ms", "outcome", "score")}
+    return dataclasses.replace(
+        made,
+        **part,
+        ids=Ids.of([made.ids.at(row) for row in rows.tolist()]),
+        tenant=Text(made.tenant.codes[rows], made.tenant.words),
+        has_features=made.has_features[rows],
+        features=made.features[:, rows],
+        numbers={name: column[rows] for name, column in made.numbers.items()},
+        texts={name: Text(one.codes[rows], one.words) for name, one in made.texts.items()},
+        windows={},
+    )
