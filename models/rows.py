@@ -62,7 +62,7 @@ class Rows:
 
 def rows_of(of: Trainset) -> Rows:
     """The rows of a set on disk, in their order."""
-    told = ("payment_id", "tenant", "account", "channel", "country", "mcc")
+    told = ("payment_id", "tenant", "account", "channel", "country", "mcc", "scenario")
     table = of.table([*told, *(name for name in _SERVED if name in of.columns())])
     samples = of.samples()
     names = zip(table["tenant"].to_pylist(), table["account"].to_pylist(), strict=True)
