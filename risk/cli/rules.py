@@ -71,7 +71,8 @@ def check(file: _File, report: _Report = None) -> None:
     )
     if problems:
         raise BadBook(problems)
-    typer.echo(f"{book.name}: {len(book.rules)} rules, no problems, digest {book.digest()}")
+    rates = f", {len(book.rates)} rate rules" if book.rates else ""
+    typer.echo(f"{book.name}: {len(book.rules)} rules{rates}, no problems, digest {book.digest()}")
     for one in windows:
         typer.echo(f"  window {one['text']}: {one['cost_us']} us, {', '.join(one['rules'])}")
     if windows:

@@ -40,7 +40,7 @@ def test_check_accepts_the_starter_book(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     code, output = run("check", str(STARTER_BOOK), "--report", str(report))
     assert code == 0
-    assert f"{RULES} rules, no problems" in output
+    assert f"{RULES} rules, 4 rate rules, no problems" in output
     found = json.loads(report.read_text())
     assert set(found) == {"book", "digest", "rules", "problems", "windows"}
     assert found["rules"] == RULES
