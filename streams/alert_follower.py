@@ -35,6 +35,7 @@ from streams.truth import truth_record
 FETCH_BYTES: Final = 4 * 1024 * 1024
 POLL_MS: Final = 200
 RECORDS_MAX: Final = 2_000
+RULES_COUNTED_MAX: Final = 500  # as labels of a counter
 SAVE_EVERY_S: Final = 5.0
 _LOG = structlog.get_logger("weir.alerts")
 
@@ -87,6 +88,7 @@ class AlertFollower:
         """Whether alerts may stand on the topic that this process does not know of."""
         self._reading: _Reading | None = None
         self._pending: list[Alert] = []
+        self._counted: set[str] = set()
         self._saved_s = clock.monotonic_s()
 
     async def turn(self) -> int:
@@ -187,6 +189,12 @@ class AlertFollower:
         self._metrics.count("weir_alerts_suppressed_total", counts.suppressed)
         self._metrics.count("weir_alerts_unknown_books_total", counts.unknown_books)
         self._metrics.count("weir_alerts_series_dropped_total", counts.dropped_series)
+        for rule, times in counts.hits.items():
+            if rule in self._counted or len(self._counted) < RULES_COUNTED_MAX:
+                self._counted.add(rule)
+                self._metrics.count("weir_rule_hits_total", times, rule=rule)
+            else:
+                self._metrics.count("weir_rule_hits_total", times, rule="other")
         self._metrics.set("weir_alerts_lag", self.lag)
 
     def _book_of(self, digest: str) -> Book | None:

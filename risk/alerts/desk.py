@@ -54,6 +54,7 @@ class Counts(msgspec.Struct):
     suppressed: int = 0
     unknown_books: int = 0
     dropped_series: int = 0
+    hits: dict[str, int] = {}
 
 
 class _Alerting(NamedTuple):
@@ -133,6 +134,8 @@ class AlertDesk:
             return at_ms
         self._count(told, at_ms)
         for hit in told.rule_hits:
+            if hit.error is None:
+                self.counts.hits[hit.rule] = self.counts.hits.get(hit.rule, 0) + 1
             if hit.error is None and told.evidence is not None:
                 alerting = self._alerting(told.evidence.digests.book, hit.rule, hit.action)
                 if alerting is not None:

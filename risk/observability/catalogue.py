@@ -46,6 +46,7 @@ CounterName = Literal[
     "weir_alerts_unknown_books_total",
     "weir_alerts_unseen_total",
     "weir_alerts_series_dropped_total",
+    "weir_rule_hits_total",
 ]
 GaugeName = Literal[
     "weir_epoch",
@@ -67,6 +68,10 @@ GaugeName = Literal[
     "weir_alerts_lag",
     "weir_alerts_seen_seconds",
     "weir_alerts_streams",
+    "weir_rule_reported_hits",
+    "weir_rule_precision",
+    "weir_rule_recall",
+    "weir_rule_cost_seconds",
 ]
 HistogramName = Literal[
     "weir_decision_seconds",
@@ -209,6 +214,16 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_alerts_series_dropped_total": _counter(
         "Subjects of rate rules that made room for others; they are counted anew."
     ),
+    # Any short text: rules are named by the books. Who sets these keeps to a few hundred rules.
+    "weir_rule_hits_total": _counter(
+        "Hits of acting rules in decisions that stand, by rule; `other` beyond 500 rules.", rule=()
+    ),
+    "weir_rule_reported_hits": _gauge(
+        "Hits of a rule, in the shadow too, in the newest report of rule performance.", rule=()
+    ),
+    "weir_rule_precision": _gauge("Share of fraud among its mature hits, there.", rule=()),
+    "weir_rule_recall": _gauge("Share of the mature frauds that it hit, there.", rule=()),
+    "weir_rule_cost_seconds": _gauge("Time that its compiled function takes, there.", rule=()),
     "weir_alerts_lag": _gauge("Decisions that alerts have not looked at yet."),
     "weir_alerts_seen_seconds": _gauge(
         "Unix time at which alerts had last looked at every decision."
