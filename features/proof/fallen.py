@@ -52,15 +52,16 @@ class Fallen:
             if state == UNRATED:
                 self._unrated.setdefault(log, sequence)
             self._arrived(log, arrived_ms, origin)
-        self._touched = np.unique(rows[:, 0])
+        self._touched = rows[:, 0]
 
     def advance(self, waiting: Ints) -> None:
         """Fold what lies far behind, but nothing that rows of log, tail_from ... wait for."""
         logs = self._arena.logs
         of = self._touched
-        behind = of[logs.following[of] - logs.folded[of] > self._kept + self._step].tolist()
-        if not behind:
+        far = of[logs.following[of] - logs.folded[of] > self._kept + self._step]
+        if not len(far):
             return
+        behind = np.unique(far).tolist()
         lowest: dict[int, int] = {}
         for log, tail_from in waiting[:, :2].tolist():
             lowest[log] = min(tail_from, lowest.get(log, tail_from))

@@ -134,6 +134,15 @@ class Batch:
     unprovable: list[tuple[Item, str, Gap | None]]
 
 
+@dataclass(slots=True)
+class _Part:
+    """How far one partition was read, up to when, and which of its records stand."""
+
+    following: int
+    standing: Standing
+    read_ms: int = 0
+
+
 class _Doubt(NamedTuple):
     """A row of ``Asked``, the row of ``Seen`` that doubts it, and how far back it looks."""
 
@@ -184,13 +193,9 @@ class Rebuilder:
         self._to_base = to_base
         self._reader = Reader(self.arena, to_base, self._trouble)
         self._wanted = wanted
-        self._standing: dict[tuple[TruthTopic, int], Standing] = {
-            span.place: Standing(span.epoch) for span in extent.spans
+        self._parts: dict[tuple[TruthTopic, int], _Part] = {
+            span.place: _Part(span.first, Standing(span.epoch)) for span in extent.spans
         }
-        self._following: dict[tuple[TruthTopic, int], int] = {
-            span.place: span.first for span in extent.spans
-        }
-        self._read_ms = dict.fromkeys(self._following, 0)
         self._waiting: list[Item] = []
         self._epoch = 0
 
@@ -207,13 +212,7 @@ class Rebuilder:
 
     def _take(self, chunk: Sequence[HistoryRecord]) -> Batch:
         self.fallen.advance(_asked(self._waiting))
-        met: list[HistoryRecord] = []
-        stands: list[bool] = []
-        for record in chunk:
-            admitted = self._admits(record)
-            if admitted is not None:
-                met.append(record)
-                stands.append(admitted)
+        met, stands = self._admitted(chunk)
         return self._resolve(self._waiting + self._place(met, stands), ended=False)
 
     def extend(self, extent: Extent) -> None:
@@ -230,7 +229,7 @@ class Rebuilder:
     def finish(self) -> Batch:
         """The decisions that still wait for something, now that nothing more comes."""
         for span in self.extent.spans:
-            following = self._following[span.place]
+            following = self._parts[span.place].following
             if following < span.end:
                 self.tally.missing.append(Missing(*span.place, following, span.end - 1))
         return self._resolve(self._waiting, ended=True)
@@ -244,9 +243,9 @@ class Rebuilder:
         none of other features is given.
         """
         program = program or catalogue_program()
-        rows = [item.facts for item in batch.ready]
-        facts = np.array(rows, np.int64).reshape(len(rows), len(FACTS))
-        tiles = self.fallen.tiles(_asked(batch.ready), _owners(batch.ready), len(rows))
+        rows = [item.facts for item in batch.ready] or [np.empty(0, np.int64)]
+        facts = np.concatenate(rows).reshape(-1, len(FACTS))
+        tiles = self.fallen.tiles(_asked(batch.ready), _owners(batch.ready), len(facts))
         return kernel.run(program, kernel.Batch(self.arena.words, batch.spans, facts, *tiles))
 
     def spans_before(self, batch: Batch) -> Ints:
@@ -262,23 +261,34 @@ class Rebuilder:
         ]
         return max(found, default=None)
 
-    def _admits(self, record: HistoryRecord) -> bool | None:
-        """Whether ``record`` stands; None for markers, and for what was read before."""
-        place = (record.topic, record.partition)  # equal to its Place, and quicker made
-        expected = self._following[place]
-        if record.offset < expected:
-            return None
-        if record.offset > expected:
-            self.tally.missing.append(Missing(*place, expected, record.offset - 1))
-        self._following[place] = record.offset + 1
-        self._read_ms[place] = max(self._read_ms[place], record.timestamp_ms)
-        self._epoch = max(self._epoch, record.epoch)
-        stands = self._standing[place].admits(record)
-        if record.marker:
-            return None
-        self.tally.records += 1
-        self.tally.void += not stands
-        return stands
+    def _admitted(self, chunk: Sequence[HistoryRecord]) -> tuple[list[HistoryRecord], list[bool]]:
+        """The records of events that were not read before, and whether each stands."""
+        met: list[HistoryRecord] = []
+        stands: list[bool] = []
+        parts, tally = self._parts, self.tally
+        for record in chunk:
+            topic, partition, offset, at_ms, epoch, marker, _ = record
+            part = parts[topic, partition]
+            if offset != part.following:
+                if offset < part.following:
+                    continue
+                missing = Missing(topic, partition, part.following, offset - 1)
+                tally.missing.append(missing)
+            part.following = offset + 1
+            part.read_ms = max(part.read_ms, at_ms)
+            if not marker and epoch == part.standing.epoch:
+                met.append(record)
+                stands.append(True)
+                continue
+            stand = part.standing.admits(record)
+            if not marker:
+                met.append(record)
+                stands.append(stand)
+                tally.void += not stand
+        tally.records += len(met)
+        met_epochs = [part.standing.epoch for part in parts.values() if part.read_ms]
+        self._epoch = max(self._epoch, *met_epochs, 0)
+        return met, stands
 
     def _place(self, met: list[HistoryRecord], stands: list[bool]) -> list[Item]:
         """Put records into the arena; the decisions among them that are wanted."""
@@ -413,11 +423,11 @@ class Rebuilder:
         """Up to when every partition has been read."""
         return min(
             (
-                self._read_ms[span.place]
+                self._parts[span.place].read_ms
                 for span in self.extent.spans
-                if self._following[span.place] < span.end
+                if self._parts[span.place].following < span.end
             ),
-            default=max(self._read_ms.values(), default=0),
+            default=max((part.read_ms for part in self._parts.values()), default=0),
         )
 
     def _too_old(self, item: Item, back_ms: int) -> bool:
