@@ -36,11 +36,15 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latencies(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds from due to decided, of every answered payment after the warm-up."""
+    """Milliseconds from due to decided, of every answered payment after the warm-up.
+
+    ``due_s`` is when each was due, by the machine's monotonic clock.
+    """
 
     sent: int
     unanswered: int
     values_ms: list[float]
+    due_s: list[float] = []
 
     def percentile(self, share: float) -> float | None:
         """The latency that ``share`` of the payments do not exceed, None where there is none."""
@@ -59,6 +63,7 @@ class Client:
         self._due_s: dict[bytes, float] = {}
         self._counted_from_s = 0.0
         self._values_ms: list[float] = []
+        self._counted_due_s: list[float] = []
 
     async def run(self) -> Latencies:
         """Send all of it; wait for the answers."""
@@ -86,7 +91,12 @@ class Client:
             await producer.stop()
             await consumer.stop()
         sent = len(self._load.events)
-        return Latencies(sent=sent, unanswered=len(self._due_s), values_ms=self._values_ms)
+        return Latencies(
+            sent=sent,
+            unanswered=len(self._due_s),
+            values_ms=self._values_ms,
+            due_s=self._counted_due_s,
+        )
 
     async def _send(self, producer: Any) -> None:
         load, clock = self._load, self._clock
@@ -109,6 +119,7 @@ class Client:
                     due_s = self._due_s.pop(record.key, None)
                     if due_s is not None and due_s >= self._counted_from_s:
                         self._values_ms.append((now_s - due_s) * 1000)
+                        self._counted_due_s.append(due_s)
 
 
 def main(
@@ -122,6 +133,8 @@ def main(
     gc.collect()
     gc.freeze()
     gc.disable()
+
+    answer.with_name("began").touch()
 
     async def work() -> Latencies:
         return await Client(given, SystemClock()).run()

@@ -41,16 +41,17 @@ def latency(scene: Scene, pace: Pace) -> dict[str, Any]:
     Raises Unavailable where the worker or the client ends.
     """
     calm = Pace(pace.rate, min(FLOOR_S, pace.seconds))
-    floor = _run(scene, calm, _floor(scene, calm))
+    floor = run_client(scene, calm, _floor(scene, calm))
     with running_workers(scene, 1) as (workers, _pages):
         wait_ready(scene, workers)
-        found = _run(scene, pace, _load(scene, pace))
+        found = run_client(scene, pace, load_of(scene, pace))
         if reason := ended(workers)():
             raise Unavailable("worker", reason)
     return _summary(found, pace) | {"floor": _percentiles(floor)}
 
 
-def _load(scene: Scene, pace: Pace) -> Load:
+def load_of(scene: Scene, pace: Pace) -> Load:
+    """All payments of ``scene`` at the rate of ``pace``, and the decisions that answer them."""
     return Load(
         kafka=scene.settings.kafka,
         send_to=scene.topics.events,
@@ -64,7 +65,7 @@ def _load(scene: Scene, pace: Pace) -> Load:
 def _floor(scene: Scene, pace: Pace) -> Load:
     topic = f"bench.{scene.topics.world}-floor"
     asyncio.run(make_topic(scene.settings.kafka, topic, scene.size.partitions))
-    whole = _load(scene, pace)
+    whole = load_of(scene, pace)
     bodies = [body for _, body in whole.events]
     events = list(zip(whole.answers, bodies, strict=True))[: pace.payments]
     answers = whole.answers[: pace.payments]
@@ -73,8 +74,11 @@ def _floor(scene: Scene, pace: Pace) -> Load:
     )
 
 
-def _run(scene: Scene, pace: Pace, load: Load) -> Latencies:
-    """Run the client. Raises Unavailable where it fails."""
+def run_client(scene: Scene, pace: Pace, load: Load) -> Latencies:
+    """Run the client; it touches ``latency/began`` of the state folder when it begins.
+
+    Raises Unavailable where it fails.
+    """
     folder = scene.settings.state / "latency"
     folder.mkdir(parents=True, exist_ok=True)
     given, answer, log = folder / "load", folder / "answer", folder / "client.log"

@@ -18,6 +18,7 @@ BENCHMARKS: Final = {
     "backtest": "Thirty rules, and one, over a million stored decisions, on one core.",
     "lists": "A value looked up in lists of a hundred to five million entries.",
     "model": "One row, many rows and reasons, against LightGBM's own Python call.",
+    "swap": "Another model takes over under load: lost payments, p99 before, during, after.",
     "train": "Training a million rows with fixed settings: time and memory.",
     "rebuild": "Vectors made again from history, on one core.",
     "simulator": "Events a second of the simulated world, on one core.",
