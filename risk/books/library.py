@@ -9,15 +9,13 @@ from typing import Final, Protocol
 import msgspec
 
 from risk.domain.errors import BookRefused
-from risk.domain.findings import ListSnapshot
 from risk.domain.money import ExchangeRates
-from risk.lists.manifest import list_types, read_manifest, snapshot_of
-from risk.lists.members import Tables as MemberTables
+from risk.lists.manifest import list_types, read_manifest
 from risk.rules.book import Book
 from risk.rules.book_check import problems_of
 from risk.rules.compiler import Tables
 from risk.rules.schema import Schema
-from risk.versions.serving import book_in, segments_in
+from risk.versions.serving import book_in
 from risk.versions.store import VersionStore
 from risk.versions.version import Kind, Live, Version
 
@@ -83,7 +81,8 @@ class Library:
     async def problems(self, book: Book, now_ms: int) -> list[str]:
         """Everything that keeps ``book`` from going live now, one line each."""
         await self.control.look()
-        schema, tables = self._resolved()
+        schema, tables = self._schema.with_lists(self._list_types()), Tables(self._rates)
+        # Who stands on a list is not looked at: examples say it themselves.
         return await asyncio.to_thread(lambda: list(problems_of(book, schema, tables, now_ms)))
 
     def _stored(self, digest: str) -> Book:
@@ -94,16 +93,11 @@ class Library:
             return self.shipped
         raise BookRefused("UNKNOWN_BOOK", f"book {digest[:12]} is not on the control topic")
 
-    def _resolved(self) -> tuple[Schema, Tables]:
-        """What rules may name, the live lists among it."""
+    def _list_types(self) -> dict[str, str]:
+        """The live lists, which rules may name."""
         live = self.control.live.get("lists")
         found = None if live is None else self.control.store.get("lists", live.digest)
-        if found is None:
-            return self._schema, Tables(self._rates)
-        lists = read_manifest(found.body)
-        members = MemberTables(segments_in(self.control.store))
-        made: ListSnapshot = snapshot_of(lists, members)
-        return self._schema.with_lists(list_types(lists)), Tables(self._rates, made)
+        return {} if found is None else list_types(read_manifest(found.body))
 
 
 def version_of(book: Book, author: str, at_ms: int) -> Version:

@@ -117,6 +117,7 @@ def test_a_book_goes_live_with_four_eyes_and_back(kafka: str, tmp_path: Path) ->
     desk.run("publish", *signed[:3], "--as", "ben")
     assert "is live already" in desk.refused("publish", *signed, "--as", "ben")
     assert asyncio.run(judged_by(desk, book.digest())) == 0
+    assert "Second book" in desk.run("list")
     paused = next(rule.id for rule in book.rules if rule.state == "live")
     desk.run("pause", paused, "--as", "cem", "--reason", "too many")
     assert "only a live rule" in desk.refused("pause", paused, "--as", "cem", "--reason", "x")
