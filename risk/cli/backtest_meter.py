@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from risk.domain.clock import SystemClock
 
 EVERY_S = 0.5
 NICENESS = 15  # a job of the API gives way to everything that decides
@@ -56,12 +57,13 @@ class _File:
     def __init__(self, path: Path, parent: int) -> None:
         self._path = path
         self._parent = parent
+        self._clock = SystemClock()
         self._told_s = 0.0
 
     def __call__(self, records: int, total: int) -> None:
         if os.getppid() != self._parent:
             raise SystemExit(1)  # nobody is left who could read the report
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         if now_s - self._told_s < EVERY_S:
             return
         self._told_s = now_s
