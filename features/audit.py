@@ -17,6 +17,7 @@ from features.proof.arena import Arena
 from features.proof.arena_kernel import KNOWN, UNRATED
 from features.proof.causes import Gap
 from features.proof.history import Extent, History, HistoryRecord
+from features.proof.in_tiles import FallenRecords, Folded
 from features.proof.origin import Origin, unpack_origin
 from features.proof.rebuilder import Asked, Batch, Item, Rebuilder
 from features.proof.told import ToBase
@@ -27,6 +28,7 @@ from risk.domain.errors import BadConfiguration
 from risk.domain.limits import HORIZON_MS, SKEW_MS_MAX
 
 BEFORE_TAIL_SHOWN: Final = 20
+FOLDED_SHOWN: Final = 1_000
 _OWN: Final = ("same", "at_most_own", "oldest_same_age", "distinct_other")  # compare with the event
 
 
@@ -56,8 +58,9 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``before_tail`` counts places of the logs that lie before the tails; the newest of them are
     among ``records``. ``tiles`` says by step what records before the tails add to the counted
-    ones, or the largest amount where it lies there. ``unprovable`` is the cause where the value
-    cannot be made again.
+    ones, or the largest amount where it lies there; ``folded`` names these records (the newest
+    ``FOLDED_SHOWN`` of them; ``folded_count`` has all). ``unprovable`` is the cause where the
+    value cannot be made again.
     """
 
     payment_id: str
@@ -76,6 +79,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     before_tail: int
     records: list[Examined]
     tiles: dict[str, float]
+    folded: list[Folded] = []
+    folded_count: int = 0
 
 
 class Audit:
@@ -91,7 +96,10 @@ class Audit:
             raise BadConfiguration(f"there is no feature {name!r}; see `weir features list`")
         self._payment = (tenant, payment_id)
         self._spec = feature(name)
+        self._extent = extent
+        self._to_base = to_base
         self._rebuilder = Rebuilder(extent, to_base, self._wanted)
+        self._item: Item | None = None
         self.found: AuditReport | None = None
 
     def take(self, chunk: Sequence[HistoryRecord]) -> bool:
@@ -116,7 +124,17 @@ class Audit:
             msgspec.structs.replace(one, says=said.get(one.origin) if one.origin else None)
             for one in examined
         ]
-        return msgspec.structs.replace(self.found, records=records)
+        report = msgspec.structs.replace(self.found, records=records)
+        steps = [step for step in _steps(self._spec.step) if step.tiled]
+        if self._item is None or not steps or not report.before_tail:
+            return report
+        kinds = {step.past.entity for step in steps if step.past is not None}
+        fallen = FallenRecords(self._extent, self._to_base, self._item, kinds)
+        await fallen.read(history)
+        found = fallen.named(steps, _left_out)
+        return msgspec.structs.replace(
+            report, folded=found[-FOLDED_SHOWN:], folded_count=len(found)
+        )
 
     def _wanted(self, item: Item) -> bool:
         return (item.decision.tenant, item.decision.payment_id) == self._payment
@@ -130,6 +148,7 @@ class Audit:
             value = (float(rebuilt[0, column]), bool(flags[0, column]))
             report = self._report(batch.ready[0], value, None, None)
             self.found = msgspec.structs.replace(report, tiles=self._tiles(batch))
+            self._item = batch.ready[0]
         return self.found is not None
 
     def _report(
@@ -260,6 +279,11 @@ def _why_not(step: Step, event: Facts, record: Facts) -> str:
     if max(age_ms, 0) >= past.window_ms:
         return f"outside the window of {past.window}"
     return _field_says(step, past, event, record)
+
+
+def _left_out(step: Step, event: Facts, record: Facts) -> str:
+    assert step.past is not None
+    return _field_says(step, step.past, event, record)
 
 
 def _field_says(step: Step, past: Past, event: Facts, record: Facts) -> str:

@@ -13,6 +13,7 @@ from risk.cli.proofs import Archive
 if TYPE_CHECKING:
     from features.audit import AuditReport, Examined
     from features.leaks import LeaksReport
+    from features.proof.in_tiles import Folded
     from risk.settings import Settings
 
 _Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
@@ -43,7 +44,8 @@ def audit_feature(
     Report keys: payment_id, tenant, feature, sentence, steps, served, rebuilt, equal, inexact,
     decided_at, decision (topic, partition, offset), unprovable, gap, before_tail, tiles (what
     records before the tails add, by step), records (log, sequence, age_ms, counted_in, left_out,
-    origin, says: event_id, event_key, kind, occurred_at, arrived_at, amount_minor, currency).
+    origin, says: event_id, event_key, kind, occurred_at, arrived_at, amount_minor, currency),
+    folded (the same of the records that count through tiles, the newest 1,000), folded_count.
     Exit codes: 0 equal, 1 another value was served, 2 no such payment or feature, 4 the value
     cannot be made again.
     """
@@ -67,6 +69,10 @@ def audit_feature(
         typer.echo(f"  and {hidden} older places; --report FILE has all of them")
     for step, value in found.tiles.items():
         typer.echo(f"  before the tail, by tiles: {value} in {step}")
+    for folded in found.folded[-_SHOWN:]:
+        typer.echo(f"  ~ {_named(folded)}")
+    if found.folded_count > _SHOWN:
+        typer.echo(f"  of {found.folded_count} in tiles; --report FILE has more of them")
     if found.unprovable:
         typer.echo(f"unprovable: {found.unprovable}")
         raise typer.Exit(UNPROVABLE)
@@ -140,6 +146,14 @@ async def _search(settings: Settings, from_ms: int, to_ms: int, *, archive: bool
                 search.take(chunk)
                 advance(len(chunk))
     return await search.finish(history)
+
+
+def _named(one: Folded) -> str:
+    """A record in a tile as a line of text."""
+    said, at = one.says, one.origin
+    money = f" {said.amount_minor} {said.currency}" if said.amount_minor is not None else ""
+    what = f"{said.kind} {said.event_id} at {said.occurred_at}{money}"
+    return f"{one.log} {one.sequence} {what} ({at.topic}:{at.partition}@{at.offset}), in a tile"
 
 
 def _line(one: Examined) -> str:

@@ -100,15 +100,30 @@ async def test_what_tiles_add_is_told_so_that_the_list_adds_up() -> None:
         assert found.before_tail > 0
         counted = sum(bool(one.counted_in) for one in found.records)
         (step,) = found.steps
+        # Those that count through tiles are named by what the topics say of them.
+        assert found.folded_count == len(found.folded)
+        assert all(one.counted_in == [step] for one in found.folded)
         if name == "account_payments_30d":
             assert found.rebuilt == counted + found.tiles[step]
             assert 0 < found.tiles[step] <= found.before_tail
+            assert found.tiles[step] == found.folded_count
+            told = {one.says.event_id: one.origin for one in found.folded}
+            assert set(told) <= set(_payments(records))
+            assert len(told) == found.folded_count
+            for origin, body in (
+                ((one.topic, one.partition, one.offset), one.value) for one in records if one.value
+            ):
+                event_id = next((of for of, at in told.items() if at == origin), None)
+                assert event_id is None or decode_decision(body).payment_id == event_id
+        if name == "account_amount_sum_30d":
+            euros = [of.says.amount_minor or 0 for of in found.folded if of.says.currency == "EUR"]
+            assert 0 < sum(euros) < found.tiles[step]
         (why,) = found.records[0].left_out.values()
         assert why.endswith("it counts through tiles")
         added += step in found.tiles
     assert added >= 2
     recent = await audit(records, payment_id, "account_payments_5m")
-    assert recent.tiles == {}
+    assert (recent.tiles, recent.folded, recent.folded_count) == ({}, [], 0)
     assert not any("tiles" in why for one in recent.records for why in one.left_out.values())
 
 

@@ -27,9 +27,7 @@ class Sent(NamedTuple):
 
 async def send(kafka: str, topics: Topics, records: Sequence[Sent]) -> None:
     """Produce ``records``, in order within a partition, confirmed."""
-    await _led(
-        kafka, {TopicPartition(getattr(topics, one.topic), one.partition) for one in records}
-    )
+    await led(kafka, {TopicPartition(getattr(topics, one.topic), one.partition) for one in records})
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
@@ -45,7 +43,7 @@ async def send(kafka: str, topics: Topics, records: Sequence[Sent]) -> None:
         await producer.stop()
 
 
-async def _led(kafka: str, places: set[TopicPartition]) -> None:
+async def led(kafka: str, places: set[TopicPartition]) -> None:
     """Wait until the broker leads partitions that were only just made."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     await consumer.start()

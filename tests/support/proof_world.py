@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import cache
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from features.catalogue import CATALOGUE
 from features.local_memory import LocalMemory
 from features.proof.history import Extent, HistoryRecord, Span
@@ -30,6 +32,7 @@ from streams.admin import ensure_topics
 from streams.publish import EPOCH_HEADER, KafkaPublisher, Outgoing
 from streams.topics import Topics
 from streams.truth import MARKER_HEADER
+from tests.support.archive_kafka import led
 from tests.support.memory import START_MS, arrival
 from tests.support.small_model import small_bundle
 
@@ -228,6 +231,7 @@ async def publish(kafka: str, topics: Topics, records: Sequence[HistoryRecord]) 
     """Write a story to the topics of a world, in its order, at the present time."""
     names = {"decisions": topics.decisions, "ledger": topics.ledger}
     await ensure_topics(kafka, topics)
+    await led(kafka, {TopicPartition(names[one.topic], one.partition) for one in records})
     async with KafkaPublisher(kafka, topics) as publisher:
         for start in range(0, len(records), 100):
             await publisher.deliver(
