@@ -141,6 +141,35 @@ def test_the_commands(kafka: str, redis_url: str, tmp_path: Path) -> None:
     assert code == 2, said
 
 
+def test_an_audit_names_what_counts_through_tiles(
+    kafka: str, redis_url: str, tmp_path: Path
+) -> None:
+    world, records = "history-tiles", story(47, 1_300)
+    asyncio.run(publish(kafka, Topics(world), records))
+    bodies = [one.value for one in records if one.topic == "decisions" and one.value]
+    events = {decode_decision(body).payment_id: body for body in bodies}
+    payment = decode_decision(bodies[-1]).payment_id
+    for feature in ("account_payments_30d", "account_amount_sum_30d"):
+        code, said, found = weir(
+            *(tmp_path, kafka, redis_url), "audit-feature", payment, feature, "--world", world
+        )
+        assert (code, found["equal"]) == (0, True), said
+        (in_tiles,) = found["tiles"].values()
+        assert found["folded_count"] == len(found["folded"]) > 0
+        counted = [one["says"] for one in found["records"] if one["counted_in"]]
+        named = [one["says"]["event_id"] for one in found["folded"]]
+        assert len(set(named)) == len(named)
+        assert set(named) <= set(events)
+        assert not set(named) & {one["event_id"] for one in counted}
+        if feature == "account_payments_30d":
+            assert in_tiles == len(named)
+            assert found["served"] == len(named) + len(counted)
+        newest = found["folded"][-1]
+        topic, partition, offset = newest["origin"]
+        assert f"~ {newest['log']} {newest['sequence']}" in said
+        assert f"({topic}:{partition}@{offset}), in a tile" in said
+
+
 def test_rebuild_fills_an_empty_redis(kafka: str, redis_url: str, tmp_path: Path) -> None:
     world, records = "history-rebuild", story(44, 300)
     asyncio.run(publish(kafka, Topics(world), records))
