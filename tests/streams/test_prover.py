@@ -25,12 +25,14 @@ from risk.bootstrap import Runtime, proof_note
 from risk.domain.clock import ManualClock
 from risk.domain.decision import decode_decision, encode_decision
 from risk.domain.errors import Unavailable
+from risk.domain.outcome import Outcome
 from risk.domain.times import parse_rfc3339, rfc3339
 from risk.observability.catalogue import PARITY_CAUSES
 from risk.observability.metrics import Metrics
 from risk.settings import Settings
 from streams.prover import DAY_AFTER_MS, DAY_MS, Means, Prover
 from streams.topics import Topics
+from tests.features.test_judging import StoryVersions
 from tests.support.memory import START_MS
 from tests.support.proof_world import OneModel, publish, story, to_base
 
@@ -99,6 +101,33 @@ async def test_a_difference_is_loud(
     assert Runtime._proof_parts(cast("Any", other)) == []
     assert (await one.turn()).unequal == 1  # it stays, and is not counted again
     assert metrics.value("weir_parity_unequal_total") == 1
+
+
+async def test_a_decision_that_is_judged_otherwise_is_loud(kafka: str, tmp_path: Path) -> None:
+    records, metrics, world = story(57, 120), Metrics(), "prover-judged"
+    place = scored(records)[-1]
+    decision = decode_decision(records[place].value)
+    other = Outcome.BLOCK if decision.outcome != Outcome.BLOCK else Outcome.ALLOW
+    forged = encode_decision(msgspec.structs.replace(decision, outcome=other))
+    await publish(kafka, Topics(world), [*records[:place], *records[place + 1 :]])
+    versions = StoryVersions()
+    means = Means(to_base, OneModel(), versions)
+    one = Prover(kafka, Topics(world), means, ManualClock(START_MS), metrics, 0)
+    await one.turn()
+    assert one.problem is None
+    judged = metrics.value("weir_parity_judged_total", result="equal")
+    assert judged == len(scored(records)) - 1
+    await publish(kafka, Topics(world), [records[place]._replace(value=forged)])
+    assert (await one.turn()).unequal == 0  # its vector and its score are right
+    assert metrics.value("weir_parity_judged_total", result="unequal") == 1
+    assert one.problem == "parity: 1 decisions are judged otherwise than published"
+    assert versions.looks == 2
+    await one.note(tmp_path / "note.json")
+    note = json.loads((tmp_path / "note.json").read_text())
+    assert note["verdict"] == "different"
+    assert note["certificate"]["first_difference"]["feature"] == "outcome"
+    found = note["certificate"]["judgements"]
+    assert (found["checked"], found["equal"], found["unequal"]) == (judged + 1, judged, 1)
 
 
 async def test_an_outage_of_kafka_is_made_up_for(kafka: str) -> None:
