@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,24 @@ def test_bad_input_is_named_and_the_live_model_stays(
     (version,) = registry.versions()
     assert version.model == trained["model_digest"]
     assert version.aliases == ("champion",)
+
+
+def test_a_full_disk_is_said_and_the_live_model_stays(
+    console: Console, trained: dict[str, Any]
+) -> None:
+    registry = Registry(console.environment["WEIR_MLFLOW"], model_name(console.world))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A set in a folder of its own must be written, and no file may grow beyond this.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            console.run("train", *PAST, "--label-delay-days", "4", "--no-tune", "--no-compare")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (version,) = registry.versions()
+    assert (version.model, version.aliases) == (trained["model_digest"], ("champion",))
+    sets = console.home / "cache" / "trainsets"
+    assert not [one for one in sets.iterdir() if not (one / "manifest.json").is_file()]
 
 
 def test_a_registry_that_is_down_is_said_before_the_work(console: Console) -> None:
