@@ -145,6 +145,7 @@ def test_the_same_decision_again_changes_nothing() -> None:
         assert one.decided(body, 0, 0) == NOW_MS
     assert len(one.take()) == 1
     assert one.counts.suppressed == 0
+    assert one.counts.hits == {"each_one": 1}
     # Nor does it after a crash, with the state of before and what stands on the topic.
     fresh = desk()
     fresh.decided(body, 0, 0)
