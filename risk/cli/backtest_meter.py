@@ -10,7 +10,7 @@ from pathlib import Path
 from risk.domain.clock import SystemClock
 
 EVERY_S = 0.5
-NICENESS = 15  # a job of the API gives way to everything that decides
+NICENESS = 10  # a job of the API gives way to everything that decides
 
 
 class Meter:
