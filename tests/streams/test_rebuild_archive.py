@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from features.connection import Connection
+from features.keys import Keys
 from features.local_truth import LocalTruth
-from features.truth import Place
+from features.log_digest import redis_digest
+from features.recovery import Recovery
+from features.truth import Place, TruthRecord, TruthTopic
 from risk.domain.clock import SystemClock
+from risk.domain.errors import Unavailable
 from streams.archive import Archiver
 from streams.archive_store import archive_folder, open_archive
-from streams.topics import Topics
+from streams.publish import KafkaPublisher
+from streams.topics import Topics, redis_prefix
+from streams.truth import KafkaTruth
 from streams.truth_whole import WholeTruth
 from tests.streams.test_history import weir
-from tests.support.proof_world import publish, story
+from tests.support.proof_world import publish, story, to_base
 
 TOPICS = ("decisions", "ledger")
 
@@ -46,13 +53,43 @@ async def _cut(kafka: str, place: TopicPartition, before: int) -> None:
         await admin.delete_records({place: RecordsToDelete(before)})
 
 
+class Breaking(WholeTruth):
+    """Stops after so many records."""
+
+    left = 650
+
+    async def read(
+        self, topic: TruthTopic, partition: int, from_offset: int, to_offset: int
+    ) -> AsyncGenerator[TruthRecord, None]:
+        async with aclosing(super().read(topic, partition, from_offset, to_offset)) as records:
+            async for record in records:
+                if self.left == 0:
+                    raise Unavailable("kafka", "it stopped")
+                self.left -= 1
+                yield record
+
+
+async def _interrupted(kafka: str, redis_url: str, topics: Topics, root: Path) -> str:
+    """Begin a rebuild from the archive for an empty world, and end on the way; the digest then."""
+    connection, keys = Connection(redis_url), Keys(redis_prefix(topics.world))
+    try:
+        await connection.call("DEL", *await connection.call("KEYS", f"{keys.prefix}*"))
+        async with KafkaPublisher(kafka, topics) as publisher:
+            truth = Breaking(KafkaTruth(kafka, topics, publisher), root)
+            with pytest.raises(Unavailable):
+                await Recovery(connection, keys, truth, to_base).rebuild()
+        return (await redis_digest(connection, keys)).hex
+    finally:
+        await connection.close()
+
+
 @pytest.mark.services
 @pytest.mark.timeout(180)
 def test_the_archive_stands_in_for_retention(kafka: str, redis_url: str, tmp_path: Path) -> None:
     world = "rebuild-archive"
     topics = Topics(world)
     parts = (tmp_path, kafka, redis_url)
-    asyncio.run(publish(kafka, topics, story(51, 300)))
+    asyncio.run(publish(kafka, topics, story(51, 800)))
     code, said, whole = weir(*parts, "rebuild", "--world", world)
     assert (code, whole["missing"], whole["damaged"]) == (0, [], []), said
     root = archive_folder(tmp_path, world)
@@ -68,6 +105,13 @@ def test_the_archive_stands_in_for_retention(kafka: str, redis_url: str, tmp_pat
     code, said, full = weir(*parts, "rebuild", "--world", world, "--archive")
     assert (code, full["missing"], full["damaged"]) == (0, [], []), said
     assert full["digest_after"] == whole["digest_after"]
+
+    begun = asyncio.run(_interrupted(kafka, redis_url, topics, root))
+    assert begun not in ("0" * 64, whole["digest_after"])
+    code, said, resumed = weir(*parts, "rebuild", "--world", world, "--archive")
+    assert (code, resumed["missing"], resumed["damaged"]) == (0, [], []), said
+    assert resumed["resumed"] is True
+    assert resumed["digest_after"] == whole["digest_after"]
 
     file = min(root.glob("decisions/day=*/part-00-*.parquet"), default=None) or min(
         path for path in root.glob("decisions/day=*/part-*.parquet")
