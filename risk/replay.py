@@ -176,6 +176,6 @@ def _differs(one: object, other: object, path: str) -> tuple[str, str, str] | No
     elif one == other:
         return None
     else:
-        return path, *(msgspec.json.encode(value).decode() for value in (one, other))
+        return path, msgspec.json.encode(one).decode(), msgspec.json.encode(other).decode()
     found = (_differs(left, right, where) for where, left, right in parts)
     return next((one for one in found if one), None)

@@ -66,10 +66,10 @@ def _fetch(cache: Path, locked: tuple[Jar, ...]) -> int:
 
 
 def _compile() -> None:
-    from features import kernel
+    from features.proof import rebuilder
     from streams import partitioner
 
-    kernel.warm()
+    rebuilder.warm()
     partitioner.warm()
 
 
