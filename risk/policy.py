@@ -1,8 +1,8 @@
 """From score, rule findings and list hits to an outcome: a pure function and its numbers.
 
 Precedence, the first that applies (design, section 9): hold or block list -> block; allow
-rule or allow list -> allow; block rule -> block; model block -> block; review rule, model
-review, failed rule, degraded -> review; else allow. After a failed rule an allow becomes a
+rule or allow list -> allow; block or limit rule -> block; model block -> block; review rule,
+model review, failed rule, degraded -> review; else allow. After a failed rule an allow becomes a
 review. Nothing that could not be decided is ever allowed without somebody's explicit word.
 """
 
@@ -343,7 +343,7 @@ def _precedence(
     """The outcome, and every reason that asks for it, the deciding ones first."""
     stopped = _listed(situation, "hold", "block") + _ruled(situation, "hold")
     allowed = _ruled(situation, "allow") + _listed(situation, "allow")
-    blocked = _ruled(situation, "block")
+    blocked = _ruled(situation, "block", "limit")
     review_at, block_at = policy.thresholds(situation.channel)
     if situation.score is not None and situation.score >= block_at:
         blocked.append(MODEL_BLOCK)
@@ -385,10 +385,10 @@ def _doubts(situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]
     return doubts
 
 
-def _ruled(situation: Situation, action: str) -> list[Reason]:
+def _ruled(situation: Situation, *actions: str) -> list[Reason]:
     if situation.findings is None:
         return []
-    return [hit.reason for hit in situation.findings.hits if hit.rule.action == action]
+    return [hit.reason for hit in situation.findings.hits if hit.rule.action in actions]
 
 
 def _listed(situation: Situation, *effects: str) -> list[Reason]:

@@ -171,7 +171,10 @@ class Judge:
                     at_ms = columns.number("occurred_at")
                     listed[one.effect] |= _listed(one.members, columns.text(name), at_ms)
         ruled = {
-            action: self._acting(hits, action) for action in ("hold", "block", "allow", "review")
+            "hold": self._acting(hits, "hold"),
+            "block": self._acting(hits, "block", "limit"),
+            "allow": self._acting(hits, "allow"),
+            "review": self._acting(hits, "review"),
         }
         has_score = (columns.score >= 0.0) & (columns.score <= 1.0)
         review_at, block_at = _thresholds(policy, columns)
@@ -205,12 +208,12 @@ class Judge:
         lets = np.minimum(ruled["allow"] + listed["allow"], 100).astype(np.int8)
         return Judged(hits, unknown, untested, stops, lets, columns.score, outcome)
 
-    def _acting(self, hits: Flags, action: str) -> Ints:
-        """How many live rules of an action hit each payment."""
+    def _acting(self, hits: Flags, *actions: str) -> Ints:
+        """How many live rules of these actions hit each payment."""
         places = [
             place
             for place, rule in enumerate(self.rules)
-            if rule.state == "live" and rule.action == action
+            if rule.state == "live" and rule.action in actions
         ]
         found: Ints = hits[places].sum(axis=0, dtype=np.int64)
         return found

@@ -13,7 +13,7 @@ from risk.backtest.judging import Judged
 from risk.backtest.report import RuleFigures
 from risk.rules.book import Rule
 
-_STOPPING: Final = ("hold", "block", "review")
+_STOPPING: Final = ("hold", "block", "limit", "review")
 _COUNTS: Final = (
     "hits", "unknown", "untested", "mature", "fraud", "good", "amount_minor", "fraud_minor",
     "marginal_stopped", "marginal_fraud", "marginal_good", "marginal_fraud_minor",

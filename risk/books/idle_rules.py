@@ -13,7 +13,7 @@ from risk.rules.book import Rule
 
 # Of two rules that hit, the one with the larger number decides (``risk.policy``). Alerts and
 # tags decide nothing, so nothing that decides takes their place.
-STRENGTH: Final = {"hold": 4, "allow": 3, "block": 2, "review": 1}
+STRENGTH: Final = {"hold": 4, "allow": 3, "block": 2, "limit": 2, "review": 1}
 
 
 def findings_of(table: HitTable, sums: Sums) -> list[Finding]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 EXACT_RULES_MAX: Final = 18
 # Actions that decide, as bits.
-BITS: Final = {"hold": 1, "allow": 2, "block": 4, "review": 8}
+BITS: Final = {"hold": 1, "allow": 2, "block": 4, "limit": 4, "review": 8}
 
 
 class Case(NamedTuple):

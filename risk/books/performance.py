@@ -17,7 +17,7 @@ from risk.books.rule_costs import Cost
 from risk.domain.times import rfc3339
 from risk.rules.book import Rule
 
-STOPPING: Final = ("hold", "block", "review")
+STOPPING: Final = ("hold", "block", "limit", "review")
 DECIDING: Final = (*STOPPING, "allow")
 
 

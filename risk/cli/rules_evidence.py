@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BATCH = 256
 _START_MS = 1_790_000_000_000
 _RANK = {"block": 2, "review": 1}
+_BLOCKING = ("hold", "limit")
 _OUTCOMES = ("allow", "review", "block")
 _HEAD = """\
 # {name}: evidence
@@ -58,7 +59,8 @@ class Evidence:
         for hit in found.hits:
             self.hits[hit.rule.rule][scenario] += 1
             if hit.rule.rule in effective:
-                acted.append(hit.rule.action)
+                action = hit.rule.action
+                acted.append("block" if action in _BLOCKING else action)
         self.outcomes[scenario][max(acted, key=lambda action: _RANK.get(action, 0))] += 1
 
 

@@ -20,9 +20,9 @@ ROLLOUT_STEPS: Final = 10_000
 
 Action = Literal["allow", "review", "block", "alert", "tag", "limit", "hold"]
 State = Literal["draft", "shadow", "live", "retired"]
-# Limits and holds change what later payments may do; nothing enforces them yet, so a book
-# that relies on them is refused instead of being half obeyed.
-ACTIONS_WITH_EFFECT: Final = ("allow", "review", "block", "alert", "tag")
+# A limit blocks what goes beyond it. A rule that holds would have to suspend somebody for later
+# payments; people do that with a list, so a book that relies on it is refused, not half obeyed.
+ACTIONS_WITH_EFFECT: Final = ("allow", "review", "block", "alert", "tag", "limit")
 
 RuleId = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{2,63}$")]
 ReasonCode = Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{2,47}$")]

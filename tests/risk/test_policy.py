@@ -57,10 +57,10 @@ CLEAN = Situation(amount_base=10_000, score=0.01, findings=NOTHING_FOUND)
 EVIDENCE: dict[str, tuple[int, Outcome]] = {
     "list hold": (0, BLOCK), "list block": (0, BLOCK), "rule hold": (0, BLOCK),
     "rule allow": (1, ALLOW), "list allow": (1, ALLOW),
-    "rule block": (2, BLOCK), "model block": (3, BLOCK),
+    "rule block": (2, BLOCK), "rule limit": (2, BLOCK), "model block": (3, BLOCK),
     "rule review": (4, REVIEW), "model review": (4, REVIEW), "rule failed": (4, REVIEW),
     "no model": (4, REVIEW), "no rules": (4, REVIEW), "no rate": (4, REVIEW),
-    "rule alert": (5, ALLOW), "rule tag": (5, ALLOW), "rule limit": (5, ALLOW),
+    "rule alert": (5, ALLOW), "rule tag": (5, ALLOW),
 }  # fmt: skip
 
 
