@@ -100,7 +100,11 @@ async def history_of(
     *,
     archive: bool = False,
 ) -> History:
-    """The world's decisions and ledger in Kafka, or in the archive, as far as the range needs."""
+    """The world's decisions and ledger in Kafka, or in the archive, as far as the range needs.
+
+    Raises BadConfiguration where an archive is asked for and there is none.
+    """
+    from risk.domain.errors import BadConfiguration
     from streams.archive_store import archive_folder
     from streams.history import open_history
     from streams.history_archive import open_archive_history
@@ -108,6 +112,11 @@ async def history_of(
 
     if archive:
         folder = archive_folder(settings.state, settings.world)
+        if not folder.is_dir():
+            raise BadConfiguration(
+                f"--archive: world {settings.world} has no archive in {settings.state};"
+                " `weir run` and `weir archive` make one"
+            )
         return open_archive_history(folder, settings.world, from_ms, to_ms)
     return await open_history(settings.kafka, Topics(settings.world), from_ms, to_ms)
 
