@@ -72,7 +72,8 @@ async def serve(app: FastAPI, sock: socket.socket) -> None:
         timeout_graceful_shutdown=STOP_S,
     )
     server = uvicorn.Server(config)
-    app.state.door.stopping = lambda: server.should_exit
+    if hasattr(app.state, "door"):  # an application without one has no streams to end
+        app.state.door.stopping = lambda: server.should_exit
     with _quiet_signals():
         await server.serve(sockets=[sock])
 

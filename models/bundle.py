@@ -224,8 +224,14 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
 
 
 def files_named(folder: Path) -> tuple[str, ...]:
-    """The files that the manifest at ``folder`` asks for, of those that a bundle may have."""
-    named = _decoded(_read(folder, MANIFEST), Manifest, MANIFEST).files
+    """The files that the manifest at ``folder`` asks for, of those that a bundle may have.
+
+    One that was damaged asks for those that every bundle has: ``read_bundle`` then refuses it.
+    """
+    try:
+        named = _decoded(_read(folder, MANIFEST), Manifest, MANIFEST).files
+    except BadModel:
+        return FILES
     return FILES_WITH_WORDING if USUAL in named else FILES
 
 

@@ -179,7 +179,7 @@ class Prover:
         for result, now, before in zip(state._fields, state, old, strict=True):
             self._metrics.count("weir_parity_judged_total", now - before, result=result)
         if state.unequal > old.unequal:
-            self.problem = f"parity: {state.unequal} decisions are judged otherwise than published"
+            self.problem = self._told_problem()
             _LOG.error("decisions are judged otherwise than published", count=state.unequal)
         elif state.unprovable > old.unprovable:
             _LOG.warning("decisions cannot be judged again", count=state.unprovable)
@@ -196,10 +196,19 @@ class Prover:
             count("weir_parity_unprovable_total", new, cause=cause)
         self._metrics.set("weir_parity_waiting", state.waiting)
         if state.unequal > old.unequal or state.damaged > old.damaged:
-            self.problem = (
-                f"parity: {state.unequal} decisions differ from history,"
-                f" {state.damaged} records are damaged or gone"
-            )
+            self.problem = self._told_problem()
             _LOG.error("decisions differ from history", count=state.unequal + state.damaged)
         elif sum(state.unprovable.values()) > sum(old.unprovable.values()):
             _LOG.warning("decisions cannot be proven", count=sum(state.unprovable.values()))
+
+    def _told_problem(self) -> str:
+        """What differs from history is often judged otherwise as well: both are told."""
+        parts: list[str] = []
+        if self._told.unequal or self._told.damaged:
+            parts += [
+                f"{self._told.unequal} decisions differ from history",
+                f"{self._told.damaged} records are damaged or gone",
+            ]
+        if self._judged.unequal:
+            parts.append(f"{self._judged.unequal} decisions are judged otherwise than published")
+        return "parity: " + ", ".join(parts)
