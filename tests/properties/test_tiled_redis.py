@@ -46,11 +46,14 @@ async def run(
         mirrored = await twin.observe(batch)
         places = [oracle.claim(one) for one in batch]
         for of, one, other, where in zip(batch, seen, mirrored, places, strict=True):
-            assert alike(one, other), (of, one, other)
             if isinstance(one, Lost):
+                # Redis reads when the whole batch is appended, the twin after each event: what
+                # a repeated event saw may have been folded in between.
                 assert oracle.lost(where)
                 lost += 1
-            elif isinstance(one, Claimed) and is_scored(of.event) and rng.random() < 0.01:
+                continue
+            assert alike(one, other), (of, one, other)
+            if isinstance(one, Claimed) and is_scored(of.event) and rng.random() < 0.01:
                 compare(one, oracle.answers(of, where), by_tiles)
     for node in nodes:
         await node.close()
