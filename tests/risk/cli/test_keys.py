@@ -50,7 +50,7 @@ def test_a_key_lives_and_dies(tmp_path: Path) -> None:
 def test_bad_input_exits_two(tmp_path: Path) -> None:
     wrong = weir(tmp_path, "keys", "create", "--name", "shop", "--scope", "root")
     assert wrong.returncode == 2
-    assert "decide, read, events, rules, approve, admin" in wrong.stderr
+    assert "decide, read, events, rules, approve, lists, admin" in wrong.stderr
     assert weir(tmp_path, "keys", "create", "--name", "shop").returncode == 2
     exposed = weir(tmp_path, "api", "--host", "0.0.0.0")
     assert exposed.returncode == 2
