@@ -38,6 +38,21 @@ async def test_a_server_that_is_no_redis_means_that_redis_is_away() -> None:
     await server.wait_closed()
 
 
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = Connection(f"redis://127.0.0.1:{port}/0", socket_timeout_s=0.2)
+    with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+        await connection.call("GET", "key")
+    await connection.close()
+    server.close()
+    await server.wait_closed()
+
+
 @pytest.mark.services
 async def test_more_callers_than_connections_wait_for_one(redis_url: str) -> None:
     connection = Connection(redis_url)
