@@ -175,7 +175,7 @@ class BacktestJobs:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            process_group=0,
+            start_new_session=True,  # a group of its own; uvloop knows no other way
         )
         held.process = process
         if held.cancelled:  # while the process was being started

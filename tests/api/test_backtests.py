@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from api.desks import Desks
 from risk.backtest.jobs import KEPT_MAX, WAITING_MAX, BacktestJobs
@@ -168,6 +169,22 @@ async def test_a_process_that_cannot_start_is_told(tmp_path: Path) -> None:
         await asyncio.sleep(0.02)
     assert jobs.job(job.id).error == "OS_ERROR: No such file or directory"
     await jobs.close()
+
+
+def test_a_job_ends_on_the_loop_that_the_api_runs_on(tmp_path: Path) -> None:
+    async def run() -> str:
+        jobs = BacktestJobs(tmp_path, (sys.executable, "-c", "raise SystemExit(0)"), {}, lambda: 5)
+        job = jobs.ask(("b", BOOK), [], "ann")
+        for _ in range(500):
+            if jobs.job(job.id).state not in ("queued", "running"):
+                break
+            await asyncio.sleep(0.02)
+        state = jobs.job(job.id).state
+        await jobs.close()
+        return state
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == "done"
 
 
 async def test_old_jobs_go_with_their_files(tmp_path: Path) -> None:
