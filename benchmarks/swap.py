@@ -182,24 +182,21 @@ async def _answers(scene: Scene) -> list[tuple[int, str, str]]:
         places = [TopicPartition(topic, number) for number in range(scene.size.partitions)]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
-        found: list[tuple[int, str, str]] = []
         for place in places:
-            while await consumer.position(place) < ends[place]:
-                for record in await _fetched(consumer, place):
+            consumer.seek(place, 0)
+        found: list[tuple[int, str, str]] = []
+        while any([await consumer.position(place) < ends[place] for place in places]):
+            for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                for record in records:
                     if record.value is None:  # a mark, no decision
                         continue
                     answer = decoder.decode(record.value)
-                    model = answer.evidence.digests.model
-                    found.append((record.timestamp, answer.payment_id, model))
+                    found.append(
+                        (record.timestamp, answer.payment_id, answer.evidence.digests.model)
+                    )
         return sorted(found)
     finally:
         await consumer.stop()
-
-
-async def _fetched(consumer: Any, place: TopicPartition) -> list[Any]:
-    fetched = await consumer.getmany(place, timeout_ms=1000)
-    return list(fetched.get(place, []))
 
 
 def _passed(content: dict[str, Any]) -> bool:
