@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
     from risk.domain.findings import Findings, ListHit
 
+# The actions of rules that lead to an outcome, the strongest step first.
+PRECEDENCE: Final = (("hold",), ("allow",), ("block", "limit"), ("review",))
+HOLDING, ALLOWING, BLOCKING, REVIEWING = PRECEDENCE
+STOPPING: Final = (*HOLDING, *BLOCKING, *REVIEWING)
+DECIDING: Final = (*STOPPING, *ALLOWING)
+
 _SHARES: Final = (
     "loss_share", "margin_share", "review_miss_share", "review_stop_share",
 )  # fmt: skip
@@ -341,9 +347,9 @@ def _precedence(
     situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]
 ) -> tuple[Outcome, list[Reason]]:
     """The outcome, and every reason that asks for it, the deciding ones first."""
-    stopped = _listed(situation, "hold", "block") + _ruled(situation, "hold")
-    allowed = _ruled(situation, "allow") + _listed(situation, "allow")
-    blocked = _ruled(situation, "block", "limit")
+    stopped = _listed(situation, "hold", "block") + _ruled(situation, HOLDING)
+    allowed = _ruled(situation, ALLOWING) + _listed(situation, "allow")
+    blocked = _ruled(situation, BLOCKING)
     review_at, block_at = policy.thresholds(situation.channel)
     if situation.score is not None and situation.score >= block_at:
         blocked.append(MODEL_BLOCK)
@@ -352,7 +358,7 @@ def _precedence(
     if allowed:
         doubts = _doubts(situation, policy, degraded)
         return (Outcome.REVIEW, doubts) if doubts else (Outcome.ALLOW, allowed)
-    reviewed = _ruled(situation, "review")
+    reviewed = _ruled(situation, REVIEWING)
     if situation.score is not None and situation.score >= review_at:
         reviewed.append(MODEL_REVIEW)
     reviewed += [DEGRADED_REASONS[step] for step in degraded]
@@ -385,7 +391,7 @@ def _doubts(situation: Situation, policy: Policy, degraded: tuple[Degraded, ...]
     return doubts
 
 
-def _ruled(situation: Situation, *actions: str) -> list[Reason]:
+def _ruled(situation: Situation, actions: tuple[str, ...]) -> list[Reason]:
     if situation.findings is None:
         return []
     return [hit.reason for hit in situation.findings.hits if hit.rule.action in actions]

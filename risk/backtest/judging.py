@@ -16,7 +16,7 @@ from risk.backtest.columns import Flags, Floats, Text
 from risk.backtest.vectorised import VectorRule, standing
 from risk.domain.findings import ListSnapshot, Members, Texts
 from risk.judgement import Contribution, Scoring
-from risk.policy import Policy, lot
+from risk.policy import PRECEDENCE, Policy, lot
 from risk.rules.book import Book, Rule
 from risk.rules.compiler import Tables
 from risk.rules.parser import parse
@@ -170,12 +170,7 @@ class Judge:
                 if name in columns.block.texts:
                     at_ms = columns.number("occurred_at")
                     listed[one.effect] |= _listed(one.members, columns.text(name), at_ms)
-        ruled = {
-            "hold": self._acting(hits, "hold"),
-            "block": self._acting(hits, "block", "limit"),
-            "allow": self._acting(hits, "allow"),
-            "review": self._acting(hits, "review"),
-        }
+        ruled = {step[0]: self._acting(hits, step) for step in PRECEDENCE}
         has_score = (columns.score >= 0.0) & (columns.score <= 1.0)
         review_at, block_at = _thresholds(policy, columns)
         model_blocks, model_reviews = (
@@ -208,7 +203,7 @@ class Judge:
         lets = np.minimum(ruled["allow"] + listed["allow"], 100).astype(np.int8)
         return Judged(hits, unknown, untested, stops, lets, columns.score, outcome)
 
-    def _acting(self, hits: Flags, *actions: str) -> Ints:
+    def _acting(self, hits: Flags, actions: tuple[str, ...]) -> Ints:
         """How many live rules of these actions hit each payment."""
         places = [
             place

@@ -11,9 +11,9 @@ from risk.backtest.block import Ints
 from risk.backtest.columns import Flags, Floats
 from risk.backtest.judging import Judged
 from risk.backtest.report import RuleFigures
+from risk.policy import STOPPING
 from risk.rules.book import Rule
 
-_STOPPING: Final = ("hold", "block", "limit", "review")
 _COUNTS: Final = (
     "hits", "unknown", "untested", "mature", "fraud", "good", "amount_minor", "fraud_minor",
     "marginal_stopped", "marginal_fraud", "marginal_good", "marginal_fraud_minor",
@@ -60,7 +60,7 @@ class RuleTally:
         if rule.action == "allow":
             alone = (stops > 0) & (lets == (1 if acting else 0))
         else:
-            alone = (stops == int(acting and rule.action in _STOPPING)) & (lets == 0)
+            alone = (stops == int(acting and rule.action in STOPPING)) & (lets == 0)
         mature, fraud = known.mature[rows], known.fraud[rows] & known.mature[rows]
         amount = np.nan_to_num(known.amount[rows])
         found = {

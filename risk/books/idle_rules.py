@@ -9,11 +9,14 @@ from typing import Final
 from risk.books.hit_table import SUMS, HitTable, Pattern, Sums
 from risk.books.performance_report import Finding
 from risk.domain.times import rfc3339
+from risk.policy import PRECEDENCE
 from risk.rules.book import Rule
 
 # Of two rules that hit, the one with the larger number decides (``risk.policy``). Alerts and
 # tags decide nothing, so nothing that decides takes their place.
-STRENGTH: Final = {"hold": 4, "allow": 3, "block": 2, "limit": 2, "review": 1}
+STRENGTH: Final = {
+    action: len(PRECEDENCE) - place for place, step in enumerate(PRECEDENCE) for action in step
+}
 
 
 def findings_of(table: HitTable, sums: Sums) -> list[Finding]:

@@ -14,9 +14,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.policy import PRECEDENCE
+
 EXACT_RULES_MAX: Final = 18
 # Actions that decide, as bits.
-BITS: Final = {"hold": 1, "allow": 2, "block": 4, "limit": 4, "review": 8}
+BITS: Final = {action: 1 << place for place, step in enumerate(PRECEDENCE) for action in step}
 
 
 class Case(NamedTuple):

@@ -1,6 +1,6 @@
 """Proposes the smallest book with the same outcomes on stored decisions. Changes nothing live.
 
-Only live rules that decide (hold, allow, block, review) are candidates. A rule that raises alerts
+Only live rules that decide (``risk.policy.DECIDING``) are candidates. A rule that raises alerts
 does more than decide, one that a rate rule names is counted, one that failed cannot be judged:
 they stay, and so does what does not act.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,8 @@ from risk.books.idle_rules import findings_of
 from risk.books.performance_report import Finding, RuleFigures, VersionFigures
 from risk.books.rule_costs import Cost
 from risk.domain.times import rfc3339
+from risk.policy import DECIDING, STOPPING
 from risk.rules.book import Rule
-
-STOPPING: Final = ("hold", "block", "limit", "review")
-DECIDING: Final = (*STOPPING, "allow")
 
 
 class Truth(NamedTuple):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _BATCH = 256
 _START_MS = 1_790_000_000_000
 _RANK = {"block": 2, "review": 1}
-_BLOCKING = ("hold", "limit")
 _OUTCOMES = ("allow", "review", "block")
 _HEAD = """\
 # {name}: evidence
@@ -53,6 +52,8 @@ class Evidence:
 
     def add(self, scenario: str, found: Findings, effective: frozenset[str]) -> None:
         """Count one payment; rules outside of ``effective`` decide nothing."""
+        from risk.policy import BLOCKING, HOLDING
+
         self.payments[scenario] += 1
         self.failures += len(found.failures)
         acted = ["allow"]
@@ -60,7 +61,7 @@ class Evidence:
             self.hits[hit.rule.rule][scenario] += 1
             if hit.rule.rule in effective:
                 action = hit.rule.action
-                acted.append("block" if action in _BLOCKING else action)
+                acted.append("block" if action in HOLDING + BLOCKING else action)
         self.outcomes[scenario][max(acted, key=lambda action: _RANK.get(action, 0))] += 1
 
 
