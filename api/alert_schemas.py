@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from api.schema_parts import prefixed, schemas_of, untitled
 from risk.alerts.alert import Alert
+from risk.contracts import Schema
 
-Schema = dict[str, Any]
 _PREFIX: Final = "Alert"
 
 
 def alert_schemas(ref: str) -> dict[str, Schema]:
     """Name to schema: a page of alerts, the alert, and its parts (names begin with ``Alert``)."""
-    _, found = msgspec.json.schema_components([Alert], ref_template="#{name}")
-    names = {name: name if name == "Alert" else _PREFIX + name for name in found}
-    text = json.dumps(found)
-    for name, public in names.items():
-        text = text.replace(f'"#{name}"', f'"{ref}{public}"')
-    made = {names[name]: schema for name, schema in json.loads(text).items()}
-    for schema in made.values():
-        schema.pop("title", None)
+    made = untitled(schemas_of([Alert], ref, prefixed(_PREFIX)))
     page: Schema = {
         "type": "object",
         "description": "Alerts, newest first. `complete` is false where older ones stand on the "

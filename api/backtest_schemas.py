@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from api.schema_parts import prefixed, schemas_of, untitled
 from risk.backtest.jobs import Job, Wanted
 from risk.backtest.report import Report
+from risk.contracts import Schema
 
-Schema = dict[str, Any]
 _PREFIX: Final = "Backtest"
 _WANTED: Final = "BacktestWanted"
 
@@ -31,14 +31,7 @@ class BacktestList(msgspec.Struct, frozen=True, kw_only=True):
 def backtest_schemas(ref: str) -> dict[str, Schema]:
     """Name to schema; ``ref`` begins each reference. All names begin with ``Backtest``."""
     kinds = (Job, Report, Wanted, BacktestList)
-    _, found = msgspec.json.schema_components(kinds, ref_template="#{name}")
-    names = {name: name if name.startswith(_PREFIX) else _PREFIX + name for name in found}
-    text = json.dumps(found)
-    for name, public in names.items():
-        text = text.replace(f'"#{name}"', f'"{ref}{public}"')
-    made: dict[str, Schema] = {names[name]: schema for name, schema in json.loads(text).items()}
-    for schema in made.values():
-        schema.pop("title", None)
+    made = untitled(schemas_of(kinds, ref, prefixed(_PREFIX)))
     made[_WANTED]["properties"]["book"] = {
         "description": "A book as YAML text, or as JSON.",
         "oneOf": [{"type": "string"}, {"type": "object"}],

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from api.schema_parts import schemas_of
 from risk.books.desk import Listed
 from risk.books.life import Note, Proposal
+from risk.contracts import Schema
 from risk.rules.book import Book
 from risk.versions.version import Live
 
-Schema = dict[str, Any]
 _PREFIX: Final = "Books"
 _TEXT: Final[Schema] = {"type": "string"}
-_LINES: Final[Schema] = {"type": "array", "items": _TEXT}
 _REASON: Final[Schema] = {"type": "string", "description": "Why; kept for ever."}
 
 
@@ -86,9 +86,7 @@ _ANSWERS: Final = (
 def book_schemas(ref: str) -> dict[str, Schema]:
     """Name to schema; names are those of classes, and begin with ``Books`` where they are parts."""
     whole = {kind.__name__: kind.__name__ for kind in _ANSWERS} | {"Live": "LivePointer"}
-    _, found = msgspec.json.schema_components(_ANSWERS, ref_template="{name}")
-    names = {name: whole.get(name, _PREFIX + name) for name in found}
-    made = {names[name]: _renamed(schema, names, ref) for name, schema in found.items()}
+    made = schemas_of(_ANSWERS, ref, lambda name: whole.get(name, _PREFIX + name))
     made["ProposalWhole"]["properties"]["evidence"] = {"$ref": f"{ref}BookEvidence"}
     return made | _requests(ref)
 
@@ -124,15 +122,4 @@ def _object(properties: dict[str, Schema], required: tuple[str, ...] | None = No
         "properties": properties,
         "required": list(properties if required is None else required),
         "additionalProperties": False,
-    }
-
-
-def _renamed(schema: Any, names: dict[str, str], ref: str) -> Any:
-    if isinstance(schema, list):
-        return [_renamed(one, names, ref) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: f"{ref}{names[one]}" if key == "$ref" else _renamed(one, names, ref)
-        for key, one in schema.items()
     }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from api.schema_parts import schemas_of, untitled
+from risk.contracts import Schema
 from risk.domain.times import rfc3339
 from risk.lists.entries import Entry, HeldList, Note
 from risk.lists.values import Effect
 from risk.lists.wider import Match
-
-Schema = dict[str, Any]
 
 
 class ListWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,11 +152,7 @@ _NAMED: Final = (
 
 def list_schemas(ref: str) -> dict[str, Schema]:
     """Name to schema."""
-    _, found = msgspec.json.schema_components(_NAMED, ref_template=f"{ref}{{name}}")
-    return {
-        name: {key: part for key, part in schema.items() if key != "title"}
-        for name, schema in found.items()
-    }
+    return untitled(schemas_of(_NAMED, ref))
 
 
 def told_list(held: HeldList, entries: int) -> ListAnswer:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from api.schema_parts import prefixed, schemas_of, untitled
 from risk.books.performance_desk import State
 from risk.books.performance_report import Report
+from risk.contracts import Schema
 
-Schema = dict[str, Any]
 _PREFIX: Final = "RulePerformance"
 
 
@@ -26,14 +26,7 @@ class PerformanceAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def performance_schemas(ref: str) -> dict[str, Schema]:
     """Name to schema; ``ref`` begins each reference."""
-    _, found = msgspec.json.schema_components((Report,), ref_template="#{name}")
-    names = {name: _PREFIX + name for name in found}
-    text = json.dumps(found)
-    for name, public in names.items():
-        text = text.replace(f'"#{name}"', f'"{ref}{public}"')
-    made: dict[str, Schema] = {names[name]: schema for name, schema in json.loads(text).items()}
-    for schema in made.values():
-        schema.pop("title", None)
+    made = untitled(schemas_of([Report], ref, prefixed(_PREFIX)))
     answer: Schema = {
         "type": "object",
         "description": "`report` is the newest one that was made; a failure may stand beside it.",
