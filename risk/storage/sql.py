@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,8 +68,11 @@ def _engine(settings: Settings) -> Engine:
     if not settings.database:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = settings.state / SQLITE_FILE
-        # Made by us first, so that nobody else may read it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Made by us first, so that nobody else may read it. A file that is there is not opened:
+        # closing it would drop the locks of this process, and another one then deletes the log
+        # (-wal) that our connections write to.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
         event.listen(engine, "connect", _set_up_sqlite)
         return engine

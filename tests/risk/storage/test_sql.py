@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,6 +32,18 @@ def test_a_fresh_state_folder_gets_a_private_database(tmp_path: Path) -> None:
     engine.dispose()
     assert stat.S_IMODE((home / "weir.db").stat().st_mode) == 0o600
     open_store(settings_at(home)).dispose()
+
+
+def test_a_store_that_is_opened_twice_keeps_its_changes(tmp_path: Path) -> None:
+    """Locks of POSIX go with the first file that a process closes, whoever opened it."""
+    engines = [open_store(settings_at(tmp_path)) for _ in range(2)]
+    touch = "UPDATE list_turns SET turn = 1"
+    other = "import sqlite3, sys; link = sqlite3.connect(sys.argv[1]); link.execute(sys.argv[2])"
+    command = [sys.executable, "-c", f"{other}; link.commit(); link.close()"]
+    subprocess.run([*command, str(tmp_path / "weir.db"), touch], check=True)
+    assert (tmp_path / "weir.db-wal").exists()  # in use here, so no other process may delete it
+    for engine in engines:
+        engine.dispose()
 
 
 def test_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
