@@ -95,8 +95,14 @@ def _register_looking(app: FastAPI) -> None:
     async def notes(
         request: Request, name: str, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100
     ) -> Response:
-        found = await asyncio.to_thread(_desk(request).store.notes, name, limit)
-        return as_json(ListRecord(notes=[told_note(one) for one in found]))
+        def read() -> ListRecord:
+            store = _desk(request).store
+            found = store.notes(name, limit)
+            if not found:
+                the_list(store.all(), name)
+            return ListRecord(notes=[told_note(one) for one in found])
+
+        return as_json(await asyncio.to_thread(read))
 
     @app.get("/v1/listed", dependencies=_ALLOWED, **described(
         "Find a value", "The lists on which `value` stands; an address also in a network, a BIN "

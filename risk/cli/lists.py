@@ -269,16 +269,19 @@ def audit(
     """The record, newest first: who changed what, when and why, and the version it made.
 
     Report keys: notes (list, action, value, entries, expires_at_ms, actor, at_ms, reason, version,
-    file). Exit codes: 0, 1 no SQL.
+    file). Exit codes: 0, 1 no SQL, 2 there never was such a list.
     """
     import msgspec
 
     from risk.cli.lists_desk import stored_lists
     from risk.cli.proofs import write_report
     from risk.domain.times import rfc3339
+    from risk.lists.entries import the_list
 
     with stored_lists(world) as lists:
         notes = lists.notes(name, limit)
+        if name is not None and not notes:
+            the_list(lists.all(), name)
     write_report(report, {"notes": msgspec.to_builtins(notes)})
     for one in notes:
         what = one.value or f"{one.entries} entries"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -15,19 +20,22 @@ if TYPE_CHECKING:
     from risk.storage.lists import SqlLists
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 def at_the_desk(world: str | None, act: Callable[[ListDesk], T]) -> T:
-    """What ``act`` gives at the desk of a world, with Kafka and the SQL store open."""
-    import asyncio
+    """What ``act`` gives at the desk of a world, with Kafka and the SQL store open.
 
+    It runs in the caller's thread, so that Ctrl-C ends it at once, and its transaction with it.
+    """
     from risk.cli.proofs import parts_of, settings_of
     from risk.storage.sql import open_store
 
     with parts_of(settings_of(world), "lists") as settings:
         engine = open_store(settings)
         try:
-            return asyncio.run(_act(settings, engine, act))
+            with beside(_opened(settings, engine)) as desk:
+                return act(desk)
         finally:
             engine.dispose()
 
@@ -72,9 +80,38 @@ def lists_at_hand(settings: Settings) -> tuple[dict[str, str], ListSnapshot]:
     return list_types(lists), snapshot_of(lists, members)
 
 
-async def _act(settings: Settings, engine: Engine, act: Callable[[ListDesk], T]) -> T:
+@contextmanager
+def beside(part: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """What ``part`` gives, open on an event loop in a thread of its own, and closed in any case."""
     import asyncio
+    from threading import Thread
 
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="weir-beside")
+
+    def run(work: Coroutine[object, object, V]) -> V:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    async def end() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    thread.start()
+    stack = AsyncExitStack()
+    try:
+        yield run(stack.enter_async_context(part))
+    finally:
+        run(stack.aclose())
+        run(end())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, engine: Engine) -> AsyncIterator[ListDesk]:
     from features.catalogue import CATALOGUE
     from risk.domain.clock import SystemClock
     from risk.rules.schema import Schema
@@ -95,4 +132,4 @@ async def _act(settings: Settings, engine: Engine, act: Callable[[ListDesk], T])
         lists, names = SqlLists(engine, settings.world), reserved_names(Schema.of(CATALOGUE))
         opened = open_list_desk(control, lists, names, SystemClock().now_ms, settings.world)
         async with opened as desk:
-            return await asyncio.to_thread(act, desk)
+            yield desk

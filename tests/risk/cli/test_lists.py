@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from features.catalogue import CATALOGUE, FEATURE_NAMES
 from risk.bootstrap import new_judgement, shipped_versions
 from risk.cli.__main__ import build_app, explain
+from risk.cli.lists_desk import at_the_desk, beside
 from risk.domain.decision import decode_decision
 from risk.domain.observation import Claimed
 from risk.observability.metrics import Metrics
@@ -170,6 +172,7 @@ def test_lists_are_read_exported_and_audited(kafka: str, tmp_path: Path) -> None
     assert "on no list" in shell.run("lists", "check", "192.0.2.9", "--type", "card")
     notes = shell.report("lists", "audit", "nets")["notes"]
     assert [one["action"] for one in notes] == ["add", "add", "create"]
+    assert "there is no list 'nest'; did you mean nets?" in shell.refused("lists", "audit", "nest")
     out = tmp_path / "nets.csv"
     shell.run("lists", "export", "nets", "--out", str(out), "--full")
     assert out.read_text().splitlines()[0] == "value,reason,expires_at,author,added_at"
@@ -186,6 +189,37 @@ def test_lists_are_read_exported_and_audited(kafka: str, tmp_path: Path) -> None
     store = VersionStore(Settings(home=tmp_path).state / "versions")
     entries = next(digest for kind, digest in store.all() if kind == "entries")
     assert "not for people" in shell.run("versions", "show", "entries", entries)
+
+
+def test_ctrl_c_ends_a_change_of_lists_and_closes_kafka() -> None:
+    seen = []
+
+    @asynccontextmanager
+    async def part() -> AsyncIterator[str]:
+        seen.append("open")
+        try:
+            yield "desk"
+        finally:
+            seen.append("closed")
+
+    def work() -> None:
+        with beside(part()) as desk:
+            seen.append(desk)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert seen == ["open", "desk", "closed"]
+    assert "weir-beside" not in [one.name for one in threading.enumerate()]
+
+
+@pytest.mark.services
+def test_changes_run_where_ctrl_c_reaches_them(kafka: str, tmp_path: Path) -> None:
+    shell = Shell(kafka, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in shell.env.items():
+            patch.setenv(name, value)
+        assert at_the_desk(None, lambda _: threading.current_thread()) is threading.main_thread()
 
 
 @pytest.mark.services
