@@ -29,7 +29,7 @@ PROBLEM_MEANINGS: Final = {
     "stands against it.",
     410: "Decided, but the bytes are no longer held; `outcome` is given.",
     413: "The body is larger than 16 KiB, or 4 MiB with a book.",
-    415: "The body is not plain JSON.",
+    415: "The body is not of the type that is wanted.",
     422: "The event is refused; `code` says why and `pointer` where.",
     429: "The key sends faster than it may; see Retry-After.",
     500: "Weir failed; nothing was decided.",

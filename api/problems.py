@@ -21,6 +21,7 @@ from risk.domain.errors import (
     Unavailable,
     WeirError,
 )
+from risk.domain.times import parse_rfc3339
 from risk.observability.metrics import Metrics
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -51,7 +52,8 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
         "The outcome in this answer stands; the archive has the whole decision.",
     ),
     "UNSUPPORTED_MEDIA_TYPE": (
-        415, "The body must be plain JSON.", "Send `Content-Type: application/json`, unpacked.",
+        415, "The body is not of the type that is wanted.",
+        "Send the Content-Type that the detail names, unpacked.",
     ),
     "NOT_SCORED": (
         422, "This type of event gets no decision.", "Send it to /v1/events.",
@@ -184,6 +186,14 @@ class Boundary:
             await respond(Problem("INTERNAL", "see the log"))(scope, receive, guarded)
 
 
+def query_time_ms(name: str, text: str | None) -> int | None:
+    """The time of a query parameter, in ms; raises a Problem that names the parameter."""
+    try:
+        return None if text is None else parse_rfc3339(text)
+    except ValueError as error:
+        raise Problem("INVALID_QUERY", f"query/{name}: {error}") from None
+
+
 async def _weir_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, WeirError)
     if error.http_status >= 500:
@@ -209,4 +219,5 @@ def _title(error: WeirError) -> str:
         return error.title
     if error.code in EVENT_ERRORS:
         return EVENT_ERRORS[error.code][1]
-    return (type(error).__doc__ or error.code).splitlines()[0].replace("``", "")
+    first = (type(error).__doc__ or error.code).splitlines()[0].partition(". ")[0]
+    return first.replace("``", "").rstrip(".") + "."

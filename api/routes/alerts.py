@@ -11,9 +11,8 @@ from api.auth import Allow, key_of
 from api.door import door_of
 from api.event_stream import AlertStream
 from api.openapi import described
-from api.problems import Problem
+from api.problems import Problem, query_time_ms
 from risk.alerts.feed import Wanted, read_position
-from risk.domain.times import parse_rfc3339
 from risk.rules.alerting import Severity
 
 LIMIT_DEFAULT: Final = 100
@@ -73,7 +72,7 @@ async def _page(  # noqa: PLR0913, PLR0917  # one argument for each query parame
     cursor: _Cursor = None,
 ) -> Response:
     wanted = Wanted(
-        severity, of_type, rule, group, _moment("since", since), _moment("until", until)
+        severity, of_type, rule, group, query_time_ms("since", since), query_time_ms("until", until)
     )
     feed = await door_of(request).runtime.alerts.feed()
     try:
@@ -102,10 +101,3 @@ async def _stream(
     door = door_of(request)
     feed = await door.runtime.alerts.feed()
     return AlertStream(request, door, feed, Wanted(severity, of_type, rule, group), position)
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_rfc3339(text)
-    except ValueError as error:
-        raise Problem("INVALID_QUERY", f"query/{name}: {error}; write RFC 3339") from None

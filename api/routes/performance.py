@@ -13,10 +13,9 @@ from api.desks import present
 from api.door import door_of
 from api.openapi import described
 from api.performance_schemas import PerformanceAnswer
+from api.problems import query_time_ms
 from api.routes.books import as_json
 from risk.books.performance_desk import Asked
-from risk.domain.errors import InvalidEvent
-from risk.domain.times import parse_rfc3339
 
 RETRY_S: Final = 5
 
@@ -46,8 +45,8 @@ def register(app: FastAPI) -> None:
         archive: _Archive = False,
     ) -> Response:
         desk = present(door_of(request).desks.performance, "performance")
-        _check("from", begin)
-        _check("to", to)
+        query_time_ms("from", begin)
+        query_time_ms("to", to)
         told = desk.ask(Asked(begin, to, label_delay_days, archive))
         answer = PerformanceAnswer(
             state=told.state,
@@ -61,12 +60,3 @@ def register(app: FastAPI) -> None:
         response = as_json(answer, status=202)
         response.headers["Retry-After"] = str(RETRY_S)
         return response
-
-
-def _check(name: str, given: str | None) -> None:
-    if given is None:
-        return
-    try:
-        parse_rfc3339(given)
-    except ValueError as error:
-        raise InvalidEvent("WRONG_TYPE", f"{name}: {error}") from None

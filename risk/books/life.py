@@ -12,6 +12,7 @@ from risk.books.difference import acting
 from risk.domain.errors import BadBook, BadConfiguration, BookRefused
 from risk.rules.alerting import RateRule
 from risk.rules.book import Book, Rule, State
+from risk.rules.checker import nearest
 from risk.rules.formatter import formatted
 from risk.rules.syntax import Refused
 
@@ -221,5 +222,6 @@ def _found(live: Book, rule_id: str) -> Rule:
     try:
         return live.rule(rule_id)
     except KeyError:
-        ids = ", ".join(rule.id for rule in _all(live))
-        raise BadBook([f"no rule {rule_id} in the live book; it has {ids}"]) from None
+        hint = nearest(rule_id, [rule.id for rule in _all(live)])
+        more = f"; did you mean {hint}?" if hint else "; see `weir rules list`"
+        raise BadBook([f"no rule {rule_id} in the live book{more}"]) from None

@@ -33,7 +33,7 @@ class InvalidEvent(WeirError):
     """
 
     http_status = 422
-    operator = "The producer must correct the event and send it again; nothing was remembered."
+    operator = "Correct what the detail names and send it again; nothing was remembered."
 
     def __init__(self, code: str, reason: str, field: str = "") -> None:
         super().__init__(f"{code}: {reason}" + (f" (at {field})" if field else ""))

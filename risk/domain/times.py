@@ -43,12 +43,15 @@ def _to_the_second(second: int) -> str:
 
 
 def parse_rfc3339(text: str) -> int:
-    """Milliseconds of RFC 3339 ``text``; raises ValueError where it has no zone.
+    """Milliseconds of RFC 3339 ``text``; raises ValueError where it is none, or has no zone.
 
     >>> parse_rfc3339("1970-01-01T01:00:01.5+01:00")
     1500
     """
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is no time; write 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; end it in Z or an offset")
     return to_ms(moment)

@@ -185,6 +185,7 @@ async def test_what_may_not_be_proposed_says_why(books: Books) -> None:
         assert why in told["detail"]
     nobody = await books.ask("ben", "POST", "/proposals/abc/approve", status=404)
     assert nobody["code"] == "UNKNOWN_PROPOSAL"
+    assert nobody["title"] == "This may not be done to a book; nothing was changed."
     assert (await books.ask("reader", "GET", "/history"))["notes"] == []
     assert (await books.ask("reader", "GET", "/proposals"))["proposals"] == []
 

@@ -76,6 +76,11 @@ async def test_a_list_is_made_filled_read_and_removed(lists: Lists) -> None:
     ]  # fmt: skip
 
 
+async def test_the_record_of_a_list_that_never_was_is_not_empty_but_refused(lists: Lists) -> None:
+    told = await lists.ask("GET", "/v1/lists/nobody/notes", status=404)
+    assert told["code"] == "UNKNOWN_LIST"
+
+
 async def test_a_file_is_imported_whole_or_not(lists: Lists) -> None:
     await lists.ask("POST", "/v1/lists", {"name": "nets", "type": "ip"}, 201)
     key = lists.key | {"Content-Type": "text/csv"}

@@ -149,7 +149,7 @@ async def test_what_fails_is_told(site: Site) -> None:
 
 async def test_bad_input_and_too_many_are_refused(site: Site, desk: PerformanceDesk) -> None:
     status, told = await ask(site, "?from=yesterday")
-    assert (status, told["code"], "from" in told["detail"]) == (422, "WRONG_TYPE", True)
+    assert (status, told["code"], "from" in told["detail"]) == (422, "INVALID_QUERY", True)
     assert (await ask(site, "?label_delay_days=-1"))[0] == 422
     assert (await ask(site, scope="read"))[0] == 403
     for day in range(WAITING_MAX):

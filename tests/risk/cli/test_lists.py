@@ -158,7 +158,8 @@ def test_lists_are_read_exported_and_audited(kafka: str, tmp_path: Path) -> None
     until = ("--until", "2099-01-01T00:00:00Z")
     shell.run("lists", "add", "far", "NZ", *AS_ANA, *until)
     shell.run("lists", "add", "nets", "192.0.2.0/24", "198.51.100.7", *AS_ANA)
-    assert "--until" in shell.refused("lists", "add", "far", "AU", *AS_ANA, "--until", "soon")
+    told = shell.refused("lists", "add", "far", "AU", *AS_ANA, "--until", "soon")
+    assert "--until: 'soon' is no time; write 2026-01-31T12:00:00Z" in told
     assert "did you mean nets" in shell.refused("lists", "show", "net")
     listed = shell.report("lists", "list")["lists"]
     assert [(one["name"], one["entries"], one["fields"]) for one in listed] == [
