@@ -28,9 +28,10 @@ from risk.books.desk import BookDesk
 from risk.books.difference import differences
 from risk.books.library import LIVE
 from risk.books.life import Proposal
-from risk.domain.errors import BadBook, InvalidEvent
+from risk.domain.errors import InvalidEvent
 from risk.rules.book import Book
 from risk.rules.book_file import dump_book, load_book
+from risk.rules.book_shape import book_of
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _READ: Final = (401, 403, 404, 422, 429, 500, 503)
@@ -156,12 +157,7 @@ async def body_of(request: Request, kind: type[T]) -> T:
 
 def read_book(given: str | dict[str, Any]) -> Book:
     """The book as YAML text or as JSON; raises BadBook."""
-    if isinstance(given, str):
-        return load_book(given)
-    try:
-        return msgspec.convert(given, Book)
-    except msgspec.ValidationError as error:
-        raise BadBook([str(error)]) from None
+    return load_book(given) if isinstance(given, str) else book_of(given)
 
 
 def told(proposal: Proposal) -> ProposalAnswer:

@@ -16,6 +16,7 @@ import yaml
 
 from risk.domain.errors import BadBook
 from risk.rules.book import BOOK_FORMAT, Book
+from risk.rules.book_shape import book_of
 from risk.rules.formatter import formatted
 from risk.rules.syntax import Refused
 
@@ -115,17 +116,16 @@ def load_book(text: str) -> Book:
             [f"format {declared.group(1)} is newer than {BOOK_FORMAT}, which this Weir reads"]
         )
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        content = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadBook([f"{place}not a rule book: {error.problem or error.context}"]) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadBook([f"not YAML: {' '.join(str(error).split())}"]) from None
-    try:
-        return msgspec.convert(content, Book)
-    except msgspec.ValidationError as error:
-        raise BadBook([_where(str(error), content)]) from None
+    return book_of(content, root)
 
 
 class _Flow(dict[str, Any]):
@@ -178,14 +178,3 @@ def _formatted(when: str) -> str:
         return formatted(when)
     except Refused:
         return when
-
-
-def _where(message: str, content: Any) -> str:
-    """``message`` with the id of the rule that it is about, where there is one."""
-    at = re.search(r"\$\.(rate_)?rules\[(\d+)\]", message)
-    if at is None:
-        return message
-    part, place = ("rate_rules", "rate rule") if at.group(1) else ("rules", "rule")
-    entry = content[part][int(at.group(2))]
-    name = entry.get("id") if isinstance(entry, dict) else None
-    return f"{place} {name or int(at.group(2)) + 1}: {message}"

@@ -22,6 +22,7 @@ from risk.rules.book_file import (
     load_book,
     read_book,
 )
+from risk.rules.book_shape import book_of
 from risk.rules.compiler import Tables
 from risk.rules.schema import Schema
 from risk.tables.load import exchange_rates
@@ -119,10 +120,10 @@ HEAD = "name: x\nrules:\n"
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "Expected `object`"),
+        ("", "the book is empty; it has a name and rules"),
         ("rules: [", "line 1, column 9: not a rule book"),
         ("format: 2\nname: x\nrules: []\n", "format 2 is newer than 1"),
-        ("format: 0\nname: x\nrules: []\n", "Invalid enum value 0"),
+        ("format: 0\nname: x\nrules: []\n", "line 1, column 9: format: 0 is none of 1"),
         ("name: x\nname: y\nrules: []\n", "line 2, column 1: not a rule book: the key name stands"),
         ("name: &a x\nrules: *a\n", "line 2, column 8: not a rule book: an alias"),
         ("? [a]\n: x\n", "line 1, column 3: not a rule book: a key is not plain text"),
@@ -131,18 +132,57 @@ HEAD = "name: x\nrules:\n"
         ("name: !!python/object/apply:os.system [true]\n", "line 1, column 7: not a rule book"),
         ("name: !!int abc\nrules: []\n", "not YAML"),
         ("name: x\x00\n", "not YAML"),
-        ("name: x\nrules: []\nmore: 1\n", "Object contains unknown field `more`"),
-        (HEAD + "- {id: Bad Id}\n", "rule Bad Id: "),
-        (HEAD + "- 7\n", "rule 1: Expected `object`"),
-        (HEAD + "- {id: abc, colour: red}\n", "rule abc: Object contains unknown field `colour`"),
+        ("name: x\nrules: []\nmore: 1\n", "line 1, column 1: there is no key more"),
+        (HEAD + "- {id: Bad Id}\n", "line 3, column 8: rule Bad Id: id: Expected `str` matching"),
+        (HEAD + "- 7\n", "line 3, column 3: rule 1: Expected `object`, got `int`"),
+        (HEAD + "- {id: abc, colour: red}\n", "line 3, column 3: rule abc: there is no key colour"),
+        ("- 1\n", "line 1, column 1: Expected `object`, got `array`"),
+        ("rules: []\n", "line 1, column 1: the key name is missing"),
+        ("name: x\nrules: 7\n", "line 2, column 8: rules: Expected `array`, got `int`"),
         ("x" * (BOOK_BYTES_MAX + 1), "the book is larger than"),
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_texts_that_are_no_book_are_refused(text: str, line: str) -> None:
     with pytest.raises(BadBook) as refused:
         load_book(text)
     assert refused.value.problems[0].startswith(line)
+
+
+WRONG = """name: x
+rules:
+- {id: one, nam: x}
+- id: two
+  action: blok
+- id: six
+  action: block
+  alert: {severity: hih}
+- id: ten
+  examples:
+    hits: [{amount: [1]}]
+rate_rules:
+- {id: far, state: dead}
+"""
+
+
+def test_each_rule_with_another_shape_is_named_by_its_place() -> None:
+    with pytest.raises(BadBook) as refused:
+        load_book(WRONG)
+    assert refused.value.problems == [
+        "line 3, column 3: rule one: there is no key nam; did you mean name?",
+        "line 5, column 11: rule two: action: 'blok' is none of alert, allow, block, hold, limit,"
+        " review, tag; did you mean block?",
+        "line 8, column 21: rule six: alert.severity: 'hih' is none of critical, high, low,"
+        " medium; did you mean high?",
+        "line 11, column 12: rule ten: examples.hits, number 1: Expected `bool | int |"
+        " float | str`, got `array`",
+        "line 13, column 19: rate rule far: state: 'dead' is none of draft, live, retired",
+    ]
+
+
+def test_a_book_without_text_has_no_lines() -> None:
+    with pytest.raises(BadBook, match=r"^rule one: action: 'blok' is none of .*mean block\?$"):
+        book_of({"name": "x", "rules": [{"id": "one", "action": "blok"}]})
 
 
 def test_files_that_are_no_book_are_refused(tmp_path: Path) -> None:
