@@ -37,6 +37,8 @@ class AlertStream(Response):
         self._wanted = wanted
         self._key = key_of(request)
         self._given = position
+        # What comes once the client has its headers is for it, whenever its stream gets a turn.
+        self._now = (feed.end, feed.number)
         self._send: Send | None = None
         door.streams.enter(self._key.key_id)
         self._count()
@@ -93,10 +95,11 @@ class AlertStream(Response):
 
     async def _begin(self) -> tuple[Position, int]:
         """Send what came since the client was here; the place and the number behind it."""
-        number, end = self._feed.number, self._feed.end
         if self._given is None:
+            end, number = self._now
             await self._put(_id(end) + b": from now on\n\n")
             return end, number
+        number, end = self._feed.number, self._feed.end
         found, oldest = self._feed.since(self._key.tenant, self._given)
         if oldest is not None:
             await self._gap(self._given, oldest)

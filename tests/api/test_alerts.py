@@ -254,6 +254,12 @@ async def test_what_is_gone_is_said(site: Site) -> None:
         assert await client.alerts(2) == [10, 11]
 
 
+async def test_now_is_when_the_headers_are_sent(site: Site) -> None:
+    async with opened(site) as client:
+        put(site, alert(1))  # before the stream had a turn
+        assert await asyncio.wait_for(client.alerts(1), 10) == [1]
+
+
 async def test_a_filter_moves_on_over_what_it_leaves_out(site: Site) -> None:
     limit(site, keep_alive_s=0.6)
     async with opened(site, "severity=high") as client:
