@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from risk.cli.proofs import ReportFile
 
 if TYPE_CHECKING:
     from risk.settings import Settings
@@ -74,9 +75,7 @@ def tail(
     as_json: Annotated[
         bool, typer.Option("--json", help="One alert a line, as on the topic.")
     ] = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write what was shown as JSON.")
-    ] = None,
+    report: ReportFile = None,
     world: _World = None,
 ) -> None:
     """Show the alerts of a world, oldest first.

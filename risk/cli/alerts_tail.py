@@ -1,10 +1,11 @@
-"""What `weir alerts tail` does: a table for people, or lines for programs."""
+"""What `weir alerts tail` does: lines for people, or JSON for programs."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -57,7 +58,7 @@ async def show(
     topics = Topics(settings.world)
     await check_topics(settings.kafka, topics)
     reading, first, shown = AlertReading(settings.kafka, topics), FirstOnly(), list["Alert"]()
-    view = _lines if as_json else _table(with_head=True)
+    view = _lines if as_json else _told()
     try:
         await reading.open(from_ms=wanted.since_ms if settings.world == LIVE_WORLD else None)
         found: list[Alert] = []
@@ -101,43 +102,26 @@ def _lines(alerts: list[Alert]) -> None:
         typer.echo(encode_alert(alert))
 
 
-def _table(*, with_head: bool) -> Any:
+def _told() -> Callable[[list[Alert]], None]:
+    """A line for each alert: whole in a pipe, coloured on a terminal."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     console = Console()
-    state = {"head": with_head}
 
     def view(alerts: list[Alert]) -> None:
-        if not alerts and not state["head"]:
-            return
-        table = Table(box=None, show_header=state["head"], pad_edge=False, expand=True)
-        table.add_column("at", no_wrap=True, width=24)
-        table.add_column("severity", no_wrap=True, width=8)
-        table.add_column("rule", overflow="fold", ratio=2)
-        table.add_column("group", overflow="fold", ratio=2)
-        table.add_column("what", overflow="fold", ratio=5)
-        state["head"] = False
         for alert in alerts:
             more = f" (+{alert.suppressed} before)" if alert.suppressed else ""
-            table.add_row(
-                alert.at,
-                alert.severity,
-                _plain(alert.rule),
-                _plain(alert.group),
-                _plain(_what(alert) + more),
-                style=_STYLES[alert.severity],
-            )
-        console.print(table)
+            said = f"{alert.rule}  {alert.group}  {_what(alert)}{more}"
+            line = _plain(f"{alert.at}  {alert.severity:<8}  {said}")
+            console.print(Text(line, style=_STYLES[alert.severity]), soft_wrap=True)
 
     return view
 
 
-def _plain(text: str) -> Any:
-    """Text whose brackets and control characters mean nothing to a terminal."""
-    from rich.text import Text
-
-    return Text("".join(sign if sign.isprintable() else "?" for sign in text))
+def _plain(text: str) -> str:
+    """Text whose control characters mean nothing to a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _what(alert: Alert) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.domain.clock import Clock
     from risk.settings import Settings
     from streams.archive import Archiver, ArchiveReport
     from streams.archive_history import Examined
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="The world whose topics they are.")]
 _AWAY_S = 2.0
 _NICE = 10  # decisions come before their archive
@@ -51,7 +52,7 @@ def run(
     metrics_port: Annotated[
         int, typer.Option("--metrics-port", help="On loopback; 0 is a free port.")
     ] = 0,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Archive decisions, ledger and labels until SIGTERM or Ctrl-C. May be killed at any time.
 
@@ -106,12 +107,12 @@ def run(
         raise typer.Exit(1)
 
 
-def status(world: _World = None, report: _Report = None) -> None:
+def status(world: _World = None, report: ReportFile = None) -> None:
     """Say what is archived; nothing is proven. Report keys as of verify."""
     _examine(world, report, prove=False)
 
 
-def verify(world: _World = None, report: _Report = None) -> None:
+def verify(world: _World = None, report: ReportFile = None) -> None:
     """Prove every archived row, or name those that cannot be proven (exit code 1).
 
     Report keys: world, topics (rows, files, bytes, absent, from, to, following, pruned), damaged
@@ -125,7 +126,7 @@ def prune(
         int, typer.Option("--older-than-days", min=1, help="Days (UTC) that ended before that.")
     ],
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Remove the oldest days of the archive, each byte of them proven first. Ends at what is not.
 

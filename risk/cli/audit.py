@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risk.cli.proofs import Archive
+from risk.cli.proofs import Archive, ReportFile
 
 if TYPE_CHECKING:
     from features.audit import AuditReport, Examined
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from features.proof.in_tiles import Folded
     from risk.settings import Settings
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _From = Annotated[
     str | None, typer.Option("--from", help="RFC 3339, inclusive; decided_at. Default: all.")
@@ -37,7 +35,7 @@ def audit_feature(
     tenant: Annotated[str, typer.Option(help="The payment's tenant.")] = "main",
     world: _World = None,
     archive: Archive = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show the exact events that made a feature of a decided payment, and those left out and why.
 
@@ -85,7 +83,7 @@ def leaks(
     end: _To = None,
     world: _World = None,
     archive: Archive = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Prove that no served vector used a record that arrived after its decision, or name it.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.backtest.report import Interval, Report
     from risk.policy import Policy
@@ -49,7 +51,6 @@ _Closed = Annotated[
 _Job = Annotated[
     Path | None, typer.Option("--job", hidden=True, help="Keep the progress here; give way.")
 ]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def backtest(  # noqa: PLR0913  # every option is one
@@ -66,7 +67,7 @@ def backtest(  # noqa: PLR0913  # every option is one
     capacity: _Capacity = None,
     label_delay_days: _Delay = 10.0,
     closed_loop: _Closed = False,
-    report: _Report = None,
+    report: ReportFile = None,
     job: _Job = None,
 ) -> None:
     """Judge stored decisions with BOOK, and say what would have been otherwise.

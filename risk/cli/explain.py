@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risk.cli.proofs import UNPROVABLE, Archive
+from risk.cli.proofs import UNPROVABLE, Archive, ReportFile
 
 if TYPE_CHECKING:
     from features.replaying import Replayable
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from risk.replay import Named
     from risk.settings import Settings
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 SHOWN = 10
 
@@ -35,7 +33,7 @@ def explain(
     tenant: Annotated[str, typer.Option(help="The payment's tenant.")] = "main",
     world: _World = None,
     archive: Archive = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Explain the decision on a payment from its stored vector and the versions that judged.
 

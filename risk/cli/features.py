@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 _START_MS = 1_760_000_000_000
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def list_features(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the reference page instead of a table.")
     ] = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """List the features in vector order. Report keys: digest, features (as in show)."""
     from rich.console import Console
@@ -58,7 +59,7 @@ def list_features(
 
 def show(
     name: Annotated[str, typer.Argument(help="The name of a feature.", show_default=False)],
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show one feature whole. Report keys: name, entity, window, dtype, unit, default,
     exactness, sentence, version, owner, monotone (1: more of it never means less risk), example
@@ -89,7 +90,7 @@ def distribution(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the reference page instead of a table.")
     ] = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show how the values of each feature are spread over a made-up history, and over its frauds.
     Report keys: digest, payments, frauds, features: [{name, whole, fraud}], each with missing,

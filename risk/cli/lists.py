@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.lists.entries import Entry
     from risk.storage.lists import SqlLists
@@ -17,7 +19,6 @@ _Name = Annotated[str, typer.Argument(metavar="LIST", show_default=False)]
 _As = Annotated[str, typer.Option("--as", help="Who does it; kept for ever.")]
 _Why = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _PAGE = 5_000
 _TYPES = (
     "account, card, device, ip, merchant, beneficiary, terminal, country, currency, mcc, bin,"
@@ -68,7 +69,7 @@ def add(
     reason: _Why,
     until: Annotated[str | None, typer.Option(help="When it expires (RFC 3339).")] = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Put values on a list. What stands there already gets this reason and expiry.
 
@@ -90,7 +91,7 @@ def remove(
     author: _As,
     reason: _Why,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Take values off a list. Report keys and exit codes as add."""
     from risk.cli.lists_desk import at_the_desk
@@ -100,7 +101,7 @@ def remove(
 
 
 def drop(
-    name: _Name, author: _As, reason: _Why, world: _World = None, report: _Report = None
+    name: _Name, author: _As, reason: _Why, world: _World = None, report: ReportFile = None
 ) -> None:
     """Remove a list with its entries; its record stays. Refused while the live book names it.
 
@@ -112,7 +113,7 @@ def drop(
     _say(f"list {name} is removed", name, live, report)
 
 
-def publish(world: _World = None, report: _Report = None) -> None:
+def publish(world: _World = None, report: ReportFile = None) -> None:
     """Make live what is stored, where a change was kept and Kafka then did not answer.
 
     Report keys: list, version (digest of all lists), number. Exit codes as create.
@@ -132,7 +133,7 @@ def import_file(
         bool, typer.Option("--replace", help="What the file does not name is taken off the list.")
     ] = False,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Put every line of a CSV file (value, reason, expires_at) on a list, or nothing.
 
@@ -188,7 +189,7 @@ def export(
     typer.echo(f"list {name}: {written} entries in {out}")
 
 
-def show_all(world: _World = None, report: _Report = None) -> None:
+def show_all(world: _World = None, report: ReportFile = None) -> None:
     """List every list. Report keys: lists (name, type, effect, fields, sentence, entries, author,
     created_at_ms). Exit codes: 0, 1 no SQL."""
     import msgspec
@@ -217,7 +218,7 @@ def show(
     after: Annotated[str, typer.Option(help="Begin behind this value.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=_PAGE)] = 100,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show a list's entries by value. Report keys: list, entries (value, reason, expires_at,
     author, added_at). Exit codes: 0, 1 no SQL, 2 no such list."""
@@ -237,7 +238,7 @@ def check(
     value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False)],
     type_name: Annotated[str | None, typer.Option("--type", help="Only such lists.")] = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:  # fmt: skip
     """Say on which lists VALUE stands; an address also in a network, a BIN also by fewer digits.
 
@@ -264,7 +265,7 @@ def audit(
     name: Annotated[str | None, typer.Argument(metavar="[LIST]", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1)] = 100,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """The record, newest first: who changed what, when and why, and the version it made.
 

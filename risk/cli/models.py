@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from risk.cli import models_life
+from risk.cli.proofs import ReportFile
 
 if TYPE_CHECKING:
     from models.registry import Registry, Version
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from risk.domain.money import ExchangeRates
     from risk.settings import Settings
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _Version = Annotated[str, typer.Argument(help="A version's number.", show_default=False)]
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
-def list_models(world: _World = None, report: _Report = None) -> None:
+def list_models(world: _World = None, report: ReportFile = None) -> None:
     """List the versions, newest first. Report keys: name, versions (as in show)."""
     from rich.console import Console
     from rich.table import Table
@@ -62,7 +62,7 @@ def list_models(world: _World = None, report: _Report = None) -> None:
     Console().print(table if versions else "No model is registered; `weir models train` makes one.")
 
 
-def show(version: _Version, world: _World = None, report: _Report = None) -> None:
+def show(version: _Version, world: _World = None, report: ReportFile = None) -> None:
     """Show one version whole.
 
     Report keys: name, version, run_id, created_at, aliases, state (draft, shadow, live, retired),
@@ -99,7 +99,7 @@ def train(
     ] = 10.0,
     alias: Annotated[str, typer.Option("--alias", help="What then names it.")] = "champion",
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Train and register a model. Report keys: name, version, alias, bundle, model,
     calibration, catalogue, metrics, parameters, seconds.

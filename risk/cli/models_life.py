@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.cli.models_job import Answer
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _Version = Annotated[str, typer.Argument(help="A version's number.", show_default=False)]
 _By = Annotated[str | None, typer.Option("--by", help="Who does it; else the system's name.")]
@@ -38,7 +39,7 @@ def shadow(
     reason: _Reason = "to be compared with the champion",
     by: _By = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Let VERSION score live payments as the challenger. It decides nothing.
 
@@ -57,7 +58,7 @@ def compare(
     label_delay_days: _Delay = 10.0,
     guardrails: _Guardrails = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Compare champion and challenger on the live payments that both scored.
 
@@ -92,7 +93,7 @@ def promote(  # noqa: PLR0913  # every option is one
     reason: _Reason = "promoted",
     by: _By = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Make VERSION the champion; the doors follow in seconds. The former champion is retired.
 
@@ -120,7 +121,7 @@ def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.", show_default=False)],
     by: _By = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Make the version live again that was live before the champion. It is checked first.
 
@@ -137,7 +138,7 @@ def retire(
     reason: _Reason = "retired",
     by: _By = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Retire VERSION; where it was the challenger, nothing is in the shadow then.
 

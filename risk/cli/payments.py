@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from streams.importer.build import Rejected
     from streams.importer.mapping import Kind
@@ -21,7 +23,6 @@ _MappingFile = Annotated[
 _Dataset = Annotated[
     str, typer.Option("--dataset", help="Name of the data set.", show_default=False)
 ]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _SHOWN_REJECTED = 5
 
 
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_payments(
-    file: _File, mapping: _MappingFile, dataset: _Dataset, report: _Report = None
+    file: _File, mapping: _MappingFile, dataset: _Dataset, report: ReportFile = None
 ) -> None:
     """Import payments, with the outcomes and labels their rows carry. Run it again to go on.
 
@@ -48,14 +49,14 @@ def import_payments(
 
 
 def import_labels(
-    file: _File, mapping: _MappingFile, dataset: _Dataset, report: _Report = None
+    file: _File, mapping: _MappingFile, dataset: _Dataset, report: ReportFile = None
 ) -> None:
     """Import labels that name their payment. Report keys as of payments."""
     _import("labels", file, mapping, dataset, report)
 
 
 def import_outcomes(
-    file: _File, mapping: _MappingFile, dataset: _Dataset, report: _Report = None
+    file: _File, mapping: _MappingFile, dataset: _Dataset, report: ReportFile = None
 ) -> None:
     """Import outcomes that name their payment. Report keys as of payments."""
     _import("outcomes", file, mapping, dataset, report)
@@ -65,7 +66,7 @@ def check(
     file: _File,
     mapping: _MappingFile,
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")] = 5,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show the first rows as events; nothing is stored. Exit code 2 where one is refused.
 
@@ -88,7 +89,7 @@ def send(
     dataset: _Dataset,
     world: Annotated[str, typer.Option("--world", help="A world of its own.", show_default=False)],
     speed: Annotated[str, typer.Option("--speed", help="1x, 60x or max.")] = "max",
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Play a data set through the stream door, in event-time order.
 

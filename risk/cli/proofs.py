@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 Archive = Annotated[
     bool, typer.Option("--archive", help="Read the archive of the world, and no Kafka.")
 ]
+
+
+def _writable(report: Path | None) -> Path | None:
+    """Before the work, not after it; a usage error where the file cannot be written."""
+    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{report}: name a file in a folder that exists")
+    return report
+
+
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write the result as JSON.", callback=_writable),
+]
 UNPROVABLE = 4  # exit code: nothing differs, but not everything could be proven
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.settings import Settings
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _Archive = Annotated[
     bool, typer.Option("--archive", help="Read the archive too, where retention has passed.")
 ]
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("rebuild")(rebuild)
 
 
-def rebuild(world: _World = None, archive: _Archive = False, report: _Report = None) -> None:
+def rebuild(world: _World = None, archive: _Archive = False, report: ReportFile = None) -> None:
     """Put back into Redis all that the topics tell: logs, receipts, unfinished claims.
 
     Running doors wait until it is done, and join the epoch that it opens; nothing is decided

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from risk.cli.proofs import Archive
+from risk.cli.proofs import Archive, ReportFile
 
 if TYPE_CHECKING:
     from features.replaying import Replayable
     from risk.replay import Named
     from risk.settings import Settings
 
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _Out = Annotated[Path | None, typer.Option("--out", help="Write the replayed bytes here.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _VECTOR = {
@@ -35,7 +34,7 @@ def replay(
     tenant: Annotated[str, typer.Option(help="The payment's tenant.")] = "main",
     world: _World = None,
     archive: Archive = False,
-    report: _Report = None,
+    report: ReportFile = None,
     out: _Out = None,
 ) -> None:
     """Make the decision on a payment again, whatever is live now, and compare the bytes.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile, write_report
+
 if TYPE_CHECKING:
     from risk.rules.book import Book, Rule
     from risk.rules.compiler import Tables
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 _File = Annotated[Path, typer.Argument(help="A book as YAML.", show_default=False)]
 _AnyBook = Annotated[Path | None, typer.Option("--book", help="Another book than the live one.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +46,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="rules")
 
 
-def check(file: _File, report: _Report = None) -> None:
+def check(file: _File, report: ReportFile = None) -> None:
     """Say everything that is wrong with FILE; every rule's examples are run.
 
     Report keys: book, digest, rules, problems, windows (text, cost_us for 72 records, rules).
@@ -59,7 +60,7 @@ def check(file: _File, report: _Report = None) -> None:
     schema, tables = parts()
     problems = list(problems_of(book, schema, tables, SystemClock().now_ms()))
     windows = _windows(book, schema)
-    _write(
+    write_report(
         report,
         {
             "book": book.name,
@@ -104,7 +105,7 @@ def format_book(
     drop_comments: Annotated[
         bool, typer.Option("--drop-comments", help="Format a file with comments; they are lost.")
     ] = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Rewrite FILE in the one canonical form. The content, and so the digest, may change.
 
@@ -122,7 +123,7 @@ def format_book(
     made = canonical_text(before)
     changed = made != text
     content = {"book": before.name, "changed": changed, "digest_before": before.digest()}
-    _write(report, {**content, "digest": load_book(made).digest()})
+    write_report(report, {**content, "digest": load_book(made).digest()})
     if changed and check_only:
         typer.echo(f"{file} is not in the canonical form")
         raise typer.Exit(1)
@@ -158,10 +159,10 @@ def editor_data(
     from risk.rules.reference import editor_data as data
     from risk.settings import Settings
 
-    _write(out, data(CATALOGUE, lists_at_hand(Settings())[0]))
+    write_report(out, data(CATALOGUE, lists_at_hand(Settings())[0]))
 
 
-def run_examples(file: _File, report: _Report = None) -> None:
+def run_examples(file: _File, report: ReportFile = None) -> None:
     """Run the examples of every rule. Report keys: book, digest, rules {id: problems}."""
     from risk.domain.clock import SystemClock
     from risk.rules.book_check import rule_problems
@@ -170,7 +171,7 @@ def run_examples(file: _File, report: _Report = None) -> None:
     schema, tables = parts()
     now_ms = SystemClock().now_ms()
     found = {rule.id: list(rule_problems(rule, schema, tables, now_ms)) for rule in book.rules}
-    _write(report, {"book": book.name, "digest": book.digest(), "rules": found})
+    write_report(report, {"book": book.name, "digest": book.digest(), "rules": found})
     for rule in book.rules:
         examples = f"{len(rule.examples.hits)} hit, {len(rule.examples.misses)} miss"
         typer.echo(f"{'ok  ' if not found[rule.id] else 'FAIL'} {rule.id}: {examples}")
@@ -180,50 +181,46 @@ def run_examples(file: _File, report: _Report = None) -> None:
         raise typer.Exit(1)
 
 
-def list_rules(book: _AnyBook = None, world: _World = None, report: _Report = None) -> None:
+def list_rules(book: _AnyBook = None, world: _World = None, report: ReportFile = None) -> None:
     """List the rules of the live book, or of another one.
 
     Without Kafka, known or running, it is the book that ships. Report keys: book, digest, rules
     (as in the file). Exit codes: 0, 1 Kafka or SQL does not answer, 2 no book.
     """
     import msgspec
-    from rich.console import Console
-    from rich.table import Table
 
     found = chosen_book(book, world)
     rules = msgspec.to_builtins(found.rules)
-    _write(report, {"book": found.name, "digest": found.digest(), "rules": rules})
-    table = Table(
-        "rule",
-        "state",
-        "action",
-        "reason",
-        "sentence",
-        title=f"{found.name} ({found.digest()[:12]})",
-    )
+    write_report(report, {"book": found.name, "digest": found.digest(), "rules": rules})
+    typer.echo(f"{found.name} ({found.digest()[:12]}), {len(found.rules)} rules")
+    width = max((len(rule.id) for rule in found.rules), default=0)
     for rule in found.rules:
-        table.add_row(rule.id, rule.state, rule.action, rule.reason, rule.sentence)
-    Console().print(table)
+        says = f"{rule.reason}: {rule.sentence}"
+        typer.echo(f"  {rule.id:<{width}}  {rule.state:<8}{rule.action:<8}{says}")
 
 
 def show(
-    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    rule: Annotated[str | None, typer.Argument(help="The id of a rule; else all.")] = None,
     book: _AnyBook = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
-    """Show one rule of the live book, or of another one, whole.
+    """Show one rule of the live book, or the whole book, as YAML that `check` takes.
 
-    Report keys: those of a rule in the file. Exit codes as list.
+    Report keys: those of a rule, or of a book, in the file. Exit codes as list.
     """
     import msgspec
 
-    from risk.rules.book_file import dump_book
+    from risk.rules.book_file import canonical_text
 
     found = chosen_book(book, world)
+    if rule is None:
+        write_report(report, msgspec.to_builtins(found))
+        typer.echo(canonical_text(found), nl=False)
+        return
     one = chosen_rule(found, rule)
-    _write(report, msgspec.to_builtins(one))
-    text = dump_book(msgspec.structs.replace(found, rules=(one,)))
+    write_report(report, msgspec.to_builtins(one))
+    text = canonical_text(msgspec.structs.replace(found, rules=(one,), rate_rules=msgspec.UNSET))
     typer.echo(text.split("rules:\n", 1)[1].rstrip())
 
 
@@ -276,11 +273,3 @@ def parts() -> tuple[Schema, Tables]:
     rates = exchange_rates(None, settings.base_currency)
     types, lists = lists_at_hand(settings)
     return Schema.of(CATALOGUE, types), Tables(rates, lists)
-
-
-def _write(report: Path | None, content: object) -> None:
-    import msgspec
-
-    if report is not None:
-        body = msgspec.json.format(msgspec.json.encode(content), indent=2)
-        report.write_bytes(body + b"\n")

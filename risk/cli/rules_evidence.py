@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.domain.findings import Findings
     from risk.domain.observation import Arrival, Claimed
@@ -73,9 +75,7 @@ def evidence(
     days: Annotated[float, typer.Option(min=0.5, help="Days of the world.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the world.")] = 77,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page as Markdown.")] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the result as JSON.")
-    ] = None,
+    report: ReportFile = None,
 ) -> None:
     """Run a book over a seeded simulated world: hits, precision and recall by scenario.
 

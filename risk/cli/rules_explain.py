@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from risk.cli.proofs import Archive
+from risk.cli.proofs import Archive, ReportFile
 
 if TYPE_CHECKING:
     from risk.domain.decision import Decision, Evidence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _Book = Annotated[
     Path | None, typer.Option("--book", help="Another book than the one that judged, or is live.")
 ]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def explain(
@@ -40,7 +39,7 @@ def explain(
         str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")
     ] = None,
     archive: Archive = False,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Say what a rule does, and for one payment which condition held or failed, with values.
 
@@ -54,11 +53,14 @@ def explain(
     from features.catalogue import CATALOGUE
     from risk.cli.proofs import settings_of, write_report
     from risk.cli.rules import chosen_rule
+    from risk.domain.errors import BadConfiguration
     from risk.rules.compiler import names_of
     from risk.rules.schema import FIELD_BY_NAME
     from risk.rules.sentences import rule_sentence
     from risk.rules.trace import lines
 
+    if payment is not None and file is not None:
+        raise BadConfiguration("--payment and --file: give one of them")
     settings = settings_of(world)
     asked = _asked(settings, payment, file, archive=archive)
     held, schema, tables = _judged(settings, asked, book, archive=archive)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -24,7 +26,6 @@ _From = Annotated[str | None, typer.Option("--from", help="Begin of the data; as
 _To = Annotated[str | None, typer.Option("--to", help="End of the data; as in the report.")]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(group: typer.Typer) -> None:
@@ -45,7 +46,7 @@ def diff(
         Path | None, typer.Option("--against", help="Another book as YAML; else the live one.")
     ] = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Say in plain words what FILE changes of the live book.
 
@@ -74,7 +75,7 @@ def propose(
     begin: _From = None,
     end: _To = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Propose FILE for going live, with the back-test it is to be judged by.
 
@@ -112,7 +113,7 @@ def approve(
     begin: _From = None,
     end: _To = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Sign book, evidence and range of data. The author cannot.
 
@@ -146,7 +147,7 @@ def publish(
     begin: _From = None,
     end: _To = None,
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Make an approved book live on every worker and API.
 
@@ -162,7 +163,7 @@ def publish(
 
 
 def shadow(
-    file: _File, actor: _As, reason: _Reason = "", world: _World = None, report: _Report = None
+    file: _File, actor: _As, reason: _Reason = "", world: _World = None, report: ReportFile = None
 ) -> None:
     """Evaluate the new rules of FILE beside the live ones, without acting.
 
@@ -176,7 +177,7 @@ def shadow(
 
 
 def pause(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
-          report: _Report = None) -> None:  # fmt: skip
+          report: ReportFile = None) -> None:  # fmt: skip
     """Stop a live rule at once: it goes on in the shadow. One person may, and must say why.
 
     Report keys and exit codes as publish.
@@ -188,7 +189,7 @@ def pause(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
 
 
 def retire(rule: _Rule, actor: _As, reason: _Reason, world: _World = None,
-           report: _Report = None) -> None:  # fmt: skip
+           report: ReportFile = None) -> None:  # fmt: skip
     """Take a rule that does not act out of use for ever; its history and its id stay.
 
     Report keys and exit codes as publish.
@@ -204,7 +205,7 @@ def rollback(
     reason: _Reason,
     to: Annotated[str, typer.Option("--to", help="A digest; else the book before.")] = "",
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Make a book live again that was live before. One person may, and must say why.
 
@@ -216,7 +217,7 @@ def rollback(
     _live(world, report, lambda desk: desk.roll_back(to, actor, reason))
 
 
-def history(world: _World = None, report: _Report = None) -> None:
+def history(world: _World = None, report: ReportFile = None) -> None:
     """The record: who proposed, approved, published and rolled back what, and why.
 
     Report keys: live, proposals, notes (action, book, subject, actor, at_ms, reason).

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from risk.cli.proofs import Archive
+from risk.cli.proofs import Archive, ReportFile
 
 if TYPE_CHECKING:
     from features.proof.history import History
@@ -30,7 +30,6 @@ _From = Annotated[str | None, typer.Option("--from", help="RFC 3339, inclusive: 
 _To = Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive: decided_at.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
 _Out = Annotated[Path | None, typer.Option("--out", help="Write the proposed book as YAML.")]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 class Wish(NamedTuple):
@@ -50,7 +49,7 @@ def minimise(
     world: _World = None,
     archive: Archive = False,
     out: _Out = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Propose the smallest book that gives the decisions of a range the same outcomes as BOOK.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risk.cli.proofs import Archive
+from risk.cli.proofs import Archive, ReportFile
 
 if TYPE_CHECKING:
     from risk.books.performance_report import Report, RuleFigures
@@ -19,7 +18,6 @@ _Delay = Annotated[
     float,
     typer.Option("--label-delay-days", min=0.0, max=3650.0, help="Younger payments are immature."),
 ]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def performance(
@@ -29,7 +27,7 @@ def performance(
     world: _World = None,
     archive: Archive = False,
     label_delay_days: _Delay = 10.0,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Count what each rule did to decided payments, by version of the book; name idle rules.
 

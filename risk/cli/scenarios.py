@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 FOLDER = Path(__file__).parents[2] / "docs" / "reference" / "scenarios"
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="scenarios")
 
 
-def list_scenarios(report: _Report = None) -> None:
+def list_scenarios(report: ReportFile = None) -> None:
     """List the scenarios. Report keys: scenarios [{name, title, weight, known_share, parameters
     {name: {default, unit, meaning}}}]."""
     import msgspec
@@ -61,7 +62,7 @@ def list_scenarios(report: _Report = None) -> None:
 def write_pages(
     out: Annotated[Path, typer.Option(help="Where the pages are.")] = FOLDER,
     pictures: Annotated[bool, typer.Option(help="Draw the pictures too: about a minute.")] = True,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Write a page with a picture for each scenario. Report keys: pages, pictures (file names)."""
     import msgspec

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 if TYPE_CHECKING:
     from risk.settings import Settings
     from risk.versions.store import VersionStore
     from risk.versions.version import Kind, Live, Version
 
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
-_Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 _KindName = Annotated[str, typer.Argument(metavar="KIND", show_default=False)]
 SHORT = 12
 
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="versions")
 
 
-def show_all(world: _World = None, report: _Report = None) -> None:
+def show_all(world: _World = None, report: ReportFile = None) -> None:
     """List every version of the world, and mark those that are live.
 
     Report keys: live (kind, digest, previous, number, author, at_ms, reason), versions (kind,
@@ -82,7 +83,7 @@ def publish(
     author: Annotated[str, typer.Option("--as", help="Who does it; kept for ever.")],
     reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
     world: _World = None,
-    report: _Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Check a policy (JSON) and make it live everywhere.
 

@@ -32,7 +32,7 @@ DRIFT = msgspec.json.encode({
 def environment(home: Path, kafka: str, world: str) -> dict[str, str]:
     return {
         **os.environ, "WEIR_HOME": str(home), "WEIR_KAFKA": kafka, "WEIR_WORLD": world,
-        "COLUMNS": "160",
+        "COLUMNS": "80",
     }  # fmt: skip
 
 
@@ -72,6 +72,7 @@ async def test_alerts_are_shown_oldest_first_each_once(kafka: str, tmp_path: Pat
     places = [text.index(word) for word in ("pay_1", "pay_2", "pay_3", "drift")]
     assert places == sorted(places)
     assert "(+3 before)" in text
+    assert len(shown.stdout.splitlines()) == 4  # one each, however narrow the terminal
     assert "\x1b[2J" not in shown.stdout
     assert "[red]Often" in text  # what stands in an alert is no markup
     found = json.loads(report.read_bytes())

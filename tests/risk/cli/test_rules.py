@@ -66,11 +66,19 @@ def test_list_and_show(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     code, output = run("list", "--report", str(report))
     assert code == 0
-    assert "card_testing" in output
+    listed = [line.split()[0] for line in output.splitlines()[1:]]
+    assert listed == [rule.id for rule in read_book(STARTER_BOOK).rules]
     assert len(json.loads(report.read_text())["rules"]) == RULES
     code, output = run("show", "card_testing", "--book", str(STARTER_BOOK))
     assert code == 0
     assert output.startswith("- id: card_testing")
+    assert run("show", "--book", str(STARTER_BOOK)) == (0, STARTER_BOOK.read_text())
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none" / "report.json"):
+        code, output = run("list", "--report", str(path))
+        assert (code, "--report" in output) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +137,11 @@ def test_explain_refuses_a_file_that_is_neither(tmp_path: Path, content: str, li
     values.write_text(content)
     with pytest.raises(BadConfiguration, match=line):
         run("explain", "declines_then_payment", "--file", str(values))
+
+
+def test_explain_takes_one_payment(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="--payment and --file: give one"):
+        run("explain", "card_testing", "--file", str(tmp_path), "--payment", "pay_1")
 
 
 def test_explain_refuses_a_rule_that_does_not_check(bad_book: Path) -> None:
