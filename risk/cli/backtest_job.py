@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +71,10 @@ def run(settings: Settings, wish: Wish, meter: Meter) -> Report:
 
     from risk.backtest.run import Asked, Backtest, delay_ms
     from risk.backtest.truth import Labels
+    from risk.domain.clock import SystemClock
 
     began = time.perf_counter()
+    wish = until_now(wish, settings.world, SystemClock().now_ms())
     with _data(settings, wish, meter) as data:
         candidate = _candidate(settings, wish, data.policy)
         old = None if wish.against is None else _with_book(candidate, wish.against)
@@ -95,6 +97,15 @@ def run(settings: Settings, wish: Wish, meter: Meter) -> Report:
             closed = _closed(settings, wish, data, (candidate, labels), meter)
         report = test.report(data.left_out, closed)
     return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
+
+
+def until_now(wish: Wish, world: str, now_ms: int) -> Wish:
+    """In the live world the range ends now: decisions go on, and each reading must see the same."""
+    from streams.topics import LIVE_WORLD
+
+    if world != LIVE_WORLD or wish.dataset is not None or now_ms <= wish.from_ms:
+        return wish
+    return replace(wish, to_ms=min(wish.to_ms, now_ms))
 
 
 def _windows(

@@ -14,7 +14,8 @@ import pytest
 
 from risk.backtest.report import decode_report
 from risk.books.evidence import read_evidence
-from risk.rules.book_file import STARTER_BOOK
+from risk.cli.backtest_job import Wish, until_now
+from risk.rules.book_file import STARTER_BOOK, read_book
 from streams.topics import Topics
 from tests.support.proof_world import publish, story
 
@@ -93,6 +94,15 @@ def test_on_topics_with_windows_and_the_closed_loop(kafka: str, tmp_path: Path) 
         tmp_path, "--world", world, "--to", "2001-01-01T00:00:00Z", WEIR_KAFKA=kafka
     )
     assert (code, "look at --from and --to" in said) == (2, True)
+
+
+def test_in_the_live_world_the_range_ends_when_the_test_begins() -> None:
+    """Decisions go on while the topics are read, and the closed loop reads them again."""
+    wish = Wish(book=read_book(STARTER_BOOK), from_ms=1_000, to_ms=9_000)
+    assert until_now(wish, "live", 5_000).to_ms == 5_000
+    assert until_now(wish, "live", 9_001) == wish
+    assert until_now(wish, "live", 999) == wish  # nothing was decided yet, and that is said
+    assert until_now(wish, "made-up", 5_000) == wish
 
 
 @pytest.mark.parametrize(
