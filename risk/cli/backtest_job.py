@@ -75,9 +75,11 @@ def run(settings: Settings, wish: Wish, meter: Meter) -> Report:
 
     began = time.perf_counter()
     wish = until_now(wish, settings.world, SystemClock().now_ms())
+    tried = _tried(settings, wish)
     with _data(settings, wish, meter) as data:
-        candidate = _candidate(settings, wish, data.policy)
-        old = None if wish.against is None else _with_book(candidate, wish.against)
+        policy = wish.policy or _policy(settings, data.policy)
+        candidate = replace(tried, policy=policy)
+        old = None if wish.against is None else replace(candidate, book=wish.against)
         asked = Asked(
             source=_source(data),
             digests=_signed(candidate),
@@ -160,26 +162,20 @@ def _source(data: _Data) -> Source:
     return Source(kind=data.kind, name=data.name)
 
 
-def _candidate(settings: Settings, wish: Wish, policy_digest: str) -> Candidate:
-    """Everything that is tried; raises BadBook where the book cannot be tested at all."""
+def _tried(settings: Settings, wish: Wish) -> Candidate:
+    """What is tried, by the policy that ships; raises BadBook where it cannot be tested at all."""
     from risk.backtest.judging import Candidate
     from risk.cli.rules import parts
     from risk.domain.clock import SystemClock
+    from risk.policy import Policy
     from risk.rules.book_check import check_book
 
-    schema, tables = parts()
+    schema, tables = parts(settings)
     now_ms = SystemClock().now_ms()
     for book in (wish.book, wish.against):
         if book is not None:
             check_book(book, schema, tables, now_ms)
-    policy = wish.policy or _policy(settings, policy_digest)
-    return Candidate(wish.book, schema, tables, policy, _scoring(settings, wish.model))
-
-
-def _with_book(candidate: Candidate, book: Book) -> Candidate:
-    import dataclasses
-
-    return dataclasses.replace(candidate, book=book)
+    return Candidate(wish.book, schema, tables, Policy(), _scoring(settings, wish.model))
 
 
 def _policy(settings: Settings, digest: str) -> Policy:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from risk.rules.book import Book, Rule
     from risk.rules.compiler import Tables
     from risk.rules.schema import Schema
+    from risk.settings import Settings
 
 _File = Annotated[Path, typer.Argument(help="A book as YAML.", show_default=False)]
 _AnyBook = Annotated[Path | None, typer.Option("--book", help="Another book than the live one.")]
@@ -257,10 +258,10 @@ def read(file: Path | None) -> Book:
     return read_book(file or STARTER_BOOK)
 
 
-def parts() -> tuple[Schema, Tables]:
+def parts(settings: Settings | None = None) -> tuple[Schema, Tables]:
     """What rules may name, and what their literals are resolved with.
 
-    Lists are those that this machine's SQL store has.
+    Lists are those that this machine's SQL store has of the world of ``settings``.
     """
     from features.catalogue import CATALOGUE
     from risk.cli.lists_desk import lists_at_hand
@@ -269,7 +270,7 @@ def parts() -> tuple[Schema, Tables]:
     from risk.settings import Settings
     from risk.tables.load import exchange_rates
 
-    settings = Settings()
-    rates = exchange_rates(None, settings.base_currency)
+    settings = settings or Settings()
+    rates = exchange_rates(settings.rates, settings.base_currency)
     types, lists = lists_at_hand(settings)
     return Schema.of(CATALOGUE, types), Tables(rates, lists)

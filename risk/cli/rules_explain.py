@@ -185,7 +185,7 @@ class _Values:
 def _asked(
     settings: Settings, payment: str | None, file: Path | None, *, archive: bool
 ) -> Decision | dict[str, Any] | None:
-    """The decision, or the values by name, that are asked about; the file goes first."""
+    """The decision, or the values by name, that are asked about."""
     if file is not None:
         content = _json(file)
         return _decoded(file) if "evidence" in content else content
@@ -212,7 +212,7 @@ def _judged(
 
     evidence = None if asked is None or isinstance(asked, dict) else asked.evidence
     if book is not None or evidence is None:
-        return (chosen_book(book, settings.world), *parts())
+        return (chosen_book(book, settings.world), *parts(settings))
     live = local_parts.running(settings.state)
     kafka = "" if archive else settings.kafka or (live.kafka if live is not None else "")
     ready = settings.model_copy(update={"kafka": kafka})
@@ -220,7 +220,7 @@ def _judged(
     if found is not None:
         return found
     if evidence.digests.book == shipped_book().digest():
-        return (read(None), *parts())
+        return (read(None), *parts(settings))
     raise BadConfiguration("; ".join(missing) + "; or give the book with --book")
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from risk.cli.rules import register
+from risk.cli.rules import parts, register
 from risk.domain.decision import decode_decision
 from risk.domain.errors import BadBook, BadConfiguration
+from risk.lists.entries import HeldList
 from risk.rules.book_file import STARTER_BOOK, read_book
+from risk.settings import Settings
+from risk.storage.lists import SqlLists
+from risk.storage.sql import open_store
+from risk.tables.load import exchange_rates
 from tests.support.proof_world import story
 
 RULES = len(read_book(STARTER_BOOK).rules)
@@ -137,6 +143,25 @@ def test_explain_refuses_a_file_that_is_neither(tmp_path: Path, content: str, li
     values.write_text(content)
     with pytest.raises(BadConfiguration, match=line):
         run("explain", "declines_then_payment", "--file", str(values))
+
+
+def test_rules_are_read_with_the_rates_of_the_settings_and_the_lists_of_the_world(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "rates.json"
+    shipped = exchange_rates(None, "EUR")
+    table.write_bytes(msgspec.json.encode(msgspec.structs.replace(shipped, as_of="2026-02-01")))
+    settings = Settings(home=tmp_path, world="other", rates=table)
+    engine = open_store(settings)
+    with SqlLists(engine, "other").turn() as turn:
+        turn.put(
+            HeldList(name="watched", type="merchant", effect="none", fields=(), sentence="",
+                     segments=(), author="ana", created_at_ms=1)
+        )  # fmt: skip
+    engine.dispose()
+    schema, tables = parts(settings)
+    assert tables.rates.digest() == exchange_rates(table, "EUR").digest() != shipped.digest()
+    assert schema.lists == {"watched": "merchant"}
 
 
 def test_explain_takes_one_payment(tmp_path: Path) -> None:
