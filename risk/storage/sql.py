@@ -45,7 +45,9 @@ def connection(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as link:
             yield link
     except (DBAPIError, PoolTimeout) as error:
-        raise Unavailable("sql", type(error).__name__) from error
+        # Further lines of a driver may quote a row.
+        said = str(getattr(error, "orig", error)).partition("\n")[0]
+        raise Unavailable("sql", f"{type(error).__name__}: {said}") from error
 
 
 def migrate(engine: Engine, state: Path) -> None:

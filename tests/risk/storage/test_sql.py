@@ -68,6 +68,12 @@ def test_an_address_nobody_can_use_is_named(tmp_path: Path) -> None:
             open_store(settings_at(tmp_path, address))
 
 
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weir.db").write_bytes(b"SQLite format 3\x00" + b"x" * 4096)
+    with pytest.raises(Unavailable, match=r"sql cannot be reached: DatabaseError: file is not a d"):
+        open_store(settings_at(tmp_path))
+
+
 def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="sql"):
         open_store(settings_at(tmp_path, f"sqlite:///{tmp_path}/no/such/folder.db"))
