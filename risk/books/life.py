@@ -142,7 +142,7 @@ def check_order(live: Book, new: Book) -> None:
 
 
 def with_shadow(live: Book, draft: Book) -> Book:
-    """``live`` with the rules of ``draft`` that do not act yet, in the shadow.
+    """``live`` with the rules of ``draft`` that are new, changed or out of draft, in the shadow.
 
     What acts stays as it is, so nobody has to approve it. Rate rules have no shadow, and stay
     as they are. Raises BadBook where ``draft`` changes a rule that acts, or adds none.
@@ -157,12 +157,14 @@ def with_shadow(live: Book, draft: Book) -> Book:
                     f"rule {rule.id} is live and changed; give the candidate an id of its own,"
                     " or publish the book"
                 )
-        elif rule.state != "retired":
+        elif rule.state != "retired" and rule != before:
             fresh.append(msgspec.structs.replace(rule, state="shadow"))
     if problems:
         raise BadBook(problems)
     if not fresh:
-        raise BadBook(["no rule of the book is new; nothing would come into the shadow"])
+        raise BadBook(
+            ["no rule is new, changed or out of draft; nothing would come into the shadow"]
+        )
     check_successor(live, msgspec.structs.replace(draft, rules=tuple(fresh)))
     new = {rule.id: rule for rule in fresh}
     rules = [new.pop(rule.id, rule) for rule in live.rules]

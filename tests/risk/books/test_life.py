@@ -128,6 +128,9 @@ def test_a_shadow_changes_nothing_that_acts() -> None:
         ("one_rule", "live"), ("two_rule", "shadow"), ("new_rule", "shadow"),
     ]  # fmt: skip
     assert made.rule("two_rule").when == "amount > 7"
+    drafts = book(rule("one_rule"), rule("two_rule", "draft"), rule("far_rule", "draft"))
+    wanted = book(rule("two_rule", "draft"), rule("far_rule", "shadow"))
+    assert [one.state for one in with_shadow(drafts, wanted).rules] == ["live", "draft", "shadow"]
     with pytest.raises(BadBook, match="one_rule is live and changed"):
         with_shadow(live, book(rule("one_rule", "shadow", "amount > 8")))
     with pytest.raises(BadBook, match="nothing would come"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,14 @@ def test_texts_that_are_no_book_are_refused(text: str, line: str) -> None:
     with pytest.raises(BadBook) as refused:
         load_book(text)
     assert refused.value.problems[0].startswith(line)
+
+
+def test_the_first_rule_of_the_guide_is_one() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "rules.md").read_text()
+    begin = guide.index("    - id: big_from_new_card")
+    made = load_book(HEAD + textwrap.dedent(guide[begin : guide.index("\n\n", begin)]))
+    assert [one.id for one in made.rules] == ["big_from_new_card"]
+    assert problems(*made.rules) == []
 
 
 WRONG = """name: x
