@@ -185,7 +185,7 @@ def test_each_rule_with_another_shape_is_named_by_its_place() -> None:
         " medium; did you mean high?",
         "line 11, column 12: rule ten: examples.hits, number 1: Expected `bool | int |"
         " float | str`, got `array`",
-        "line 13, column 19: rate rule far: state: 'dead' is none of draft, live, retired",
+        "line 13, column 20: rate rule far: state: 'dead' is none of draft, live, retired",
     ]
 
 
