@@ -6,6 +6,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import cleandoc
 from pathlib import Path
 
 import typer
@@ -42,7 +43,18 @@ def build_app() -> typer.Typer:
     for name in COMMANDS:
         if find_spec(f"risk.cli.{name}"):
             import_module(f"risk.cli.{name}").register(app)
+    _reflow(app)
     return app
+
+
+def _reflow(app: typer.Typer) -> None:
+    """Let help pages break lines where the terminal ends, not where the source does."""
+    for command in app.registered_commands:
+        text = cleandoc(command.help or getattr(command.callback, "__doc__", None) or "")
+        command.help = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _reflow(group.typer_instance)
 
 
 def prepare_environment() -> None:

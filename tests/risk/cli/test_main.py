@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
-from risk.cli.__main__ import explain
+from risk.cli.__main__ import build_app, explain
 from risk.domain.errors import (
     AlreadyRunning,
     BadBook,
@@ -31,6 +32,11 @@ print([name for name in {HEAVY} if name in sys.modules])
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_help_breaks_lines_where_the_terminal_ends() -> None:
+    told = CliRunner().invoke(build_app(), ["lists", "add", "--help"], env={"COLUMNS": "80"})
+    assert "does not answer, 2 refused." in told.output
 
 
 @pytest.mark.parametrize(
