@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risk.cli.proofs import ReportFile
+from risk.cli.proofs import ReportFile, writable
 
 if TYPE_CHECKING:
     from risk.lists.entries import Entry
@@ -163,7 +163,9 @@ def import_file(
 
 def export(
     name: _Name,
-    out: Annotated[Path, typer.Option("--out", help="The CSV file.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", help="The CSV file.", show_default=False, callback=writable)
+    ],
     full: Annotated[
         bool, typer.Option("--full", help="Also author and added_at; import takes it without.")
     ] = False,

@@ -20,16 +20,16 @@ Archive = Annotated[
 ]
 
 
-def _writable(report: Path | None) -> Path | None:
-    """Before the work, not after it; a usage error where the file cannot be written."""
-    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"{report}: name a file in a folder that exists")
-    return report
+def writable(file: Path | None) -> Path | None:
+    """A usage error where ``file`` cannot be written: before the work, not after it."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{file}: name a file in a folder that exists")
+    return file
 
 
 ReportFile = Annotated[
     Path | None,
-    typer.Option("--report", help="Write the result as JSON.", callback=_writable),
+    typer.Option("--report", help="Write the result as JSON.", callback=writable),
 ]
 UNPROVABLE = 4  # exit code: nothing differs, but not everything could be proven
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from risk.cli.proofs import ReportFile, write_report
+from risk.cli.proofs import ReportFile, writable, write_report
 
 if TYPE_CHECKING:
     from risk.rules.book import Book, Rule
@@ -134,7 +134,9 @@ def format_book(
 
 
 def reference(
-    out: Annotated[Path | None, typer.Option("--out", help="Write it; else it is shown.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write it; else it is shown.", callback=writable)
+    ] = None,
 ) -> None:
     """The reference page of the rule language, as Markdown."""
     from features.catalogue import CATALOGUE
@@ -148,7 +150,9 @@ def reference(
 
 
 def editor_data(
-    out: Annotated[Path, typer.Option("--out", help="The JSON file.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", help="The JSON file.", show_default=False, callback=writable)
+    ],
 ) -> None:
     """Names, types and sentences of the language for editors, as JSON.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from risk.cli.proofs import ReportFile
+from risk.cli.proofs import ReportFile, writable
 
 if TYPE_CHECKING:
     from risk.domain.findings import Findings
@@ -74,7 +74,9 @@ def evidence(
     accounts: Annotated[int, typer.Option(min=20, help="People of the world.")] = 1_500,
     days: Annotated[float, typer.Option(min=0.5, help="Days of the world.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the world.")] = 77,
-    out: Annotated[Path | None, typer.Option("--out", help="Write a page as Markdown.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a page as Markdown.", callback=writable)
+    ] = None,
     report: ReportFile = None,
 ) -> None:
     """Run a book over a seeded simulated world: hits, precision and recall by scenario.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from risk.cli.proofs import Archive, ReportFile
+from risk.cli.proofs import Archive, ReportFile, writable
 
 if TYPE_CHECKING:
     from features.proof.history import History
@@ -29,7 +29,9 @@ _Book = Annotated[Path, typer.Argument(help="A book as YAML.", show_default=Fals
 _From = Annotated[str | None, typer.Option("--from", help="RFC 3339, inclusive: decided_at.")]
 _To = Annotated[str | None, typer.Option("--to", help="RFC 3339, exclusive: decided_at.")]
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
-_Out = Annotated[Path | None, typer.Option("--out", help="Write the proposed book as YAML.")]
+_Out = Annotated[
+    Path | None, typer.Option("--out", help="Write the proposed book as YAML.", callback=writable)
+]
 
 
 class Wish(NamedTuple):

@@ -83,8 +83,9 @@ def test_list_and_show(tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none" / "report.json"):
-        code, output = run("list", "--report", str(path))
-        assert (code, "--report" in output) == (2, True)
+        for words in (("list", "--report"), ("reference", "--out"), ("editor-data", "--out")):
+            code, output = run(*words, str(path))
+            assert (code, words[1] in output) == (2, True)
 
 
 @pytest.mark.parametrize(
