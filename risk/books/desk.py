@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from risk.books.evidence import Evidence, check_about
+from risk.books.evidence import Evidence, check_about, check_standing, read_evidence
 from risk.books.library import Library, one_of, version_of
 from risk.books.life import (
     Note,
@@ -18,6 +19,7 @@ from risk.books.life import (
     approved,
     check_order,
     check_publishable,
+    check_replaced,
     check_successor,
     with_paused,
     with_retired,
@@ -57,6 +59,16 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
+class _Act(NamedTuple):
+    """Who makes a book live, as what and why; ``base`` is the book that it is to replace."""
+
+    name: str
+    actor: str
+    base: str
+    reason: str
+    subject: str = ""
+
+
 class BookDesk:
     """Every change is noted before it is made, so none is without its record.
 
@@ -68,7 +80,6 @@ class BookDesk:
         self.library = library
         self._life = life
         self._ground = ground
-        self._turn = asyncio.Lock()
 
     @property
     def now_ms(self) -> int:
@@ -135,11 +146,13 @@ class BookDesk:
     async def propose(self, book: Book, evidence: Evidence, author: str) -> Proposal:
         """Check ``book``, put it on the control topic, not live, and keep the proposal."""
         subject = subject_of(book, evidence)
+        check_standing(evidence, await self.library.standing())
+        base = await self.library.live_digest()
         await self._check_publishable_book(book)
         # First what it is about: versions bear repetition, a proposal does not.
         report = Version.of("evidence", evidence.body, author, self.now_ms)
         await self.library.control.publish([report, version_of(book, author, self.now_ms)])
-        proposal = Proposal(subject=subject, author=author, proposed_at_ms=self.now_ms)
+        proposal = Proposal(subject=subject, author=author, proposed_at_ms=self.now_ms, base=base)
         await asyncio.to_thread(self._life.propose, proposal)
         await self._note("propose", subject.book, author, subject=subject.digest())
         return proposal
@@ -157,27 +170,36 @@ class BookDesk:
         """Make the book of an approved subject live; ``actor`` is not its author."""
         found = await self.proposal(subject)
         check_publishable(found, found.subject, actor, self._ground.secret)
+        check_replaced(found.subject.book, found.base, await self.library.live_digest())
+        evidence = read_evidence(await self.evidence(found.subject.evidence))
+        standing = await self.library.standing()
+        check_standing(evidence, standing)
         book = await self.library.book(found.subject.book)
         await self._check_publishable_book(book)
-        return await self._make_live(book, actor, "publish", subject=subject)
+        same = evidence.report.digests.lists == standing.lists
+        reason = "" if same else "lists have changed since the evidence"
+        return await self._make_live(book, _Act("publish", actor, found.base, reason, subject))
 
     # -- by one person -------------------------------------------------------------------
 
     async def shadow(self, draft: Book, actor: str, reason: str) -> Live:
         """Evaluate the rules of ``draft`` that do not act beside those that do."""
-        made = with_shadow(await self.library.live_book(), draft)
+        base = await self.library.live_digest()
+        made = with_shadow(await self.library.book(base), draft)
         await self.require_fit(made)
-        return await self._make_live(made, actor, "shadow", reason)
+        return await self._make_live(made, _Act("shadow", actor, base, reason))
 
     async def pause(self, rule: str, actor: str, reason: str) -> Live:
         """A live rule acts no more; it goes on in the shadow."""
-        made = with_paused(await self.library.live_book(), rule)
-        return await self._make_live(made, actor, "pause", reason)
+        base = await self.library.live_digest()
+        made = with_paused(await self.library.book(base), rule)
+        return await self._make_live(made, _Act("pause", actor, base, reason))
 
     async def retire(self, rule: str, actor: str, reason: str) -> Live:
         """A rule that does not act is out of use for ever."""
-        made = with_retired(await self.library.live_book(), rule)
-        return await self._make_live(made, actor, "retire", reason)
+        base = await self.library.live_digest()
+        made = with_retired(await self.library.book(base), rule)
+        return await self._make_live(made, _Act("retire", actor, base, reason))
 
     async def roll_back(self, to: str, actor: str, reason: str, action: str = "rollback") -> Live:
         """Make a book live again that was live before: ``to``, else the one before the live one.
@@ -197,7 +219,8 @@ class BookDesk:
         was_live = {note.book for note in await self.notes() if note.action in ACTIONS_LIVE}
         was_live |= {shipped, pointer.previous or shipped}
         wanted = one_of(to or pointer.previous or shipped, sorted(was_live), "books that were live")
-        return await self._make_live(await self.library.book(wanted), actor, action, reason)
+        book = await self.library.book(wanted)
+        return await self._make_live(book, _Act(action, actor, pointer.digest, reason))
 
     # -- shared --------------------------------------------------------------------------
 
@@ -217,21 +240,24 @@ class BookDesk:
         except BadConfiguration as error:
             raise BookRefused("NOT_COVERED", str(error)) from None
 
-    async def _make_live(
-        self, book: Book, actor: str, action: str, reason: str = "", subject: str = ""
-    ) -> Live:
-        version = version_of(book, actor, self.now_ms)
-        async with self._turn:
-            pointer = await self.library.pointer()
-            if pointer is not None and pointer.digest == version.digest:
-                raise BookRefused(
-                    "ALREADY_DONE", f"book {version.digest[:12]} is live already; name another"
-                )
-            await self._note(action, version.digest, actor, reason, subject)
-            why = f"{action}: {reason}" if reason else action
+    async def _make_live(self, book: Book, act: _Act) -> Live:
+        version = version_of(book, act.actor, self.now_ms)
+        async with self._turn():
+            check_replaced(version.digest, act.base, await self.library.live_digest())
+            await self._note(act.name, version.digest, act.actor, act.reason, act.subject)
+            why = f"{act.name}: {act.reason}" if act.reason else act.name
             return await self.library.control.set_live(
-                version, author=actor, at_ms=self.now_ms, reason=why
+                version, author=act.actor, at_ms=self.now_ms, reason=why
             )
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Nobody else, in whatever process, makes a book of this world live meanwhile."""
+        turn = await asyncio.to_thread(self._life.take_turn, self.now_ms)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._life.end_turn, turn)
 
     async def _note(
         self, action: str, book: str, actor: str, reason: str = "", subject: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,14 @@ class Evidence:
     report: Report
     body: bytes
     digest: str
+
+
+class Standing(NamedTuple):
+    """SHA-256 in hex of what judges beside the book: the live policy, exchange rates and lists."""
+
+    policy: str
+    rates: str
+    lists: str
 
 
 def read_evidence(raw: bytes) -> Evidence:
@@ -60,6 +68,24 @@ def check_about(
             raise _mismatch(
                 f"--{name} says {rfc3339(wanted)}, and the evidence report is {name}"
                 f" {rfc3339(told)}; leave it out, or make the report again"
+            )
+
+
+def check_standing(evidence: Evidence, standing: Standing) -> None:
+    """Raise BookRefused EVIDENCE_STALE where another policy, or other rates, judge by now.
+
+    Lists change from hour to hour, and the stored scores are those of many models: neither makes
+    a report worthless.
+    """
+    told = evidence.report.digests
+    for what, then, now in (
+        ("policy", told.policy, standing.policy), ("exchange rates", told.rates, standing.rates),
+    ):  # fmt: skip
+        if then != now:
+            raise BookRefused(
+                "EVIDENCE_STALE",
+                f"the back-test judged with {what} {then[:12] or 'of nobody'}, and {now[:12]} is"
+                " live; make the report again",
             )
 
 

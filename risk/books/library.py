@@ -8,9 +8,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from risk.books.evidence import Standing
 from risk.domain.errors import BookRefused
 from risk.domain.money import ExchangeRates
-from risk.lists.manifest import list_types, read_manifest
+from risk.lists.manifest import list_types, manifest_digest, read_manifest
+from risk.policy import Policy
 from risk.rules.book import Book
 from risk.rules.book_check import problems_of
 from risk.rules.compiler import Tables
@@ -53,6 +55,21 @@ class Library:
         """Which book is live; None while what ships judges."""
         await self.control.look()
         return self.control.live.get("book")
+
+    async def live_digest(self) -> str:
+        """The digest of the book that judges now."""
+        pointer = await self.pointer()
+        return self.shipped.digest() if pointer is None else pointer.digest
+
+    async def standing(self) -> Standing:
+        """What judges now beside the book."""
+        await self.control.look()
+        policy, lists = self.control.live.get("policy"), self.control.live.get("lists")
+        return Standing(
+            policy=Policy().digest() if policy is None else policy.digest,
+            rates=self._rates.digest(),
+            lists=manifest_digest({}) if lists is None else lists.digest,
+        )
 
     async def live_book(self) -> Book:
         """The book that judges now: the live one, else the one that ships."""

@@ -34,11 +34,15 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A subject and its author; with ``approver`` and ``signature`` once it is approved."""
+    """A subject and its author; with ``approver`` and ``signature`` once it is approved.
+
+    ``base`` is the book that was live then: what the approver saw changed.
+    """
 
     subject: Subject
     author: str
     proposed_at_ms: int
+    base: str
     approver: str = ""
     approved_at_ms: int = 0
     signature: str = ""
@@ -68,9 +72,10 @@ def same_person(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def signature_of(secret: bytes, subject: str, author: str, approver: str) -> str:
+def signature_of(secret: bytes, proposal: Proposal, approver: str) -> str:
     """HMAC-SHA256 in hex: a row of the store that was changed by hand does not bear it."""
-    body = "\x00".join(("weir book approval", subject, author, approver)).encode()
+    signed = (proposal.subject.digest(), proposal.base, proposal.author, approver)
+    body = "\x00".join(("weir book approval", *signed)).encode()
     return hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
@@ -82,7 +87,7 @@ def approved(proposal: Proposal, approver: str, at_ms: int, secret: bytes) -> Pr
         )
     if proposal.approver:
         raise BookRefused("ALREADY_DONE", f"{proposal.approver} has approved it already")
-    signature = signature_of(secret, proposal.subject.digest(), proposal.author, approver)
+    signature = signature_of(secret, proposal, approver)
     return msgspec.structs.replace(
         proposal, approver=approver, approved_at_ms=at_ms, signature=signature
     )
@@ -103,12 +108,25 @@ def check_publishable(proposal: Proposal | None, subject: Subject, by: str, secr
         raise BookRefused(
             "FOUR_EYES", f"{by} is the author; somebody else must publish it (four eyes)"
         )
-    wanted = signature_of(secret, subject.digest(), proposal.author, proposal.approver)
+    wanted = signature_of(secret, proposal, proposal.approver)
     if same_person(proposal.author, proposal.approver) or not hmac.compare_digest(
         wanted, proposal.signature
     ):
         raise BookRefused(
             "SIGNATURE_MISMATCH", "the approval does not bear its signature; propose it again"
+        )
+
+
+def check_replaced(new: str, base: str, live: str) -> None:
+    """Raises BookRefused unless ``new`` is not live, and the live book is still ``base``."""
+    if new == live:
+        raise BookRefused("ALREADY_DONE", f"book {new[:12]} is live already; name another")
+    if base != live:
+        raise BookRefused(
+            "LIVE_CHANGED",
+            f"book {live[:12]} became live meanwhile; this was made to replace {base[:12]}, and"
+            " would undo what changed since. See `weir rules diff` and `weir rules history`, then"
+            " do it again over the live book (a proposal: propose it again)",
         )
 
 

@@ -42,9 +42,19 @@ BOOK_PROPOSALS: Final = Table(
     Column("to_ms", BigInteger, nullable=False),
     Column("author", String(128), nullable=False),
     Column("proposed_at_ms", BigInteger, nullable=False),
+    Column("base", String(64), nullable=False),
     Column("approver", String(128), nullable=False),
     Column("approved_at_ms", BigInteger, nullable=False),
     Column("signature", String(64), nullable=False),
+)
+
+# One row for each world. Who makes a book live has taken the turn at ``taken_at_ms`` (0: nobody).
+BOOK_TURNS: Final = Table(
+    "book_turns",
+    METADATA,
+    Column("world", String(64), primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+    Column("taken_at_ms", BigInteger, nullable=False),
 )
 
 # Rows are only ever added.

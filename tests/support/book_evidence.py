@@ -13,17 +13,22 @@ from risk.backtest.report import (
     Source,
     encode_report,
 )
+from risk.lists.manifest import manifest_digest
+from risk.policy import Policy
+from risk.tables.load import exchange_rates
 
 FROM_MS = 1_767_225_600_000  # 2026-01-01
 TO_MS = FROM_MS + 31 * 24 * 60 * 60 * 1000  # 2026-02-01
+RATES = exchange_rates(None, "EUR")
 _NOTHING = Interval(value=0.0, low=0.0, high=0.0)
 
 
 def report(book: str, payments: int = 10) -> Report:
     """About the book of this digest."""
     signed = Signed(
-        book=book, lists="", policy="", model="", calibration="", catalogue="", rates=""
-    )
+        book=book, lists=manifest_digest({}), policy=Policy().digest(), model="", calibration="",
+        catalogue="", rates=RATES.digest(),
+    )  # fmt: skip
     return Report(
         book="b", digest=book, digests=signed, source=Source(kind="topics", name="live"),
         from_ms=FROM_MS, to_ms=TO_MS, first_decided_at=None, last_decided_at=None,

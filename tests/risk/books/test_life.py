@@ -24,7 +24,7 @@ from risk.rules.book import Book, Rule, State
 
 SECRET = b"s" * 32
 SUBJECT = Subject(book="a" * 64, evidence="b" * 64, from_ms=1, to_ms=2)
-PROPOSAL = Proposal(subject=SUBJECT, author="Ana", proposed_at_ms=5)
+PROPOSAL = Proposal(subject=SUBJECT, author="Ana", proposed_at_ms=5, base="d" * 64)
 
 
 def rule(rule_id: str, state: State = "live", when: str = "amount > 5") -> Rule:
