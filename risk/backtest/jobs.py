@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from risk.domain.errors import BadConfiguration, WeirError
+from risk.domain.times import parse_rfc3339
 
 WAITING_MAX: Final = 8
 KEPT_MAX: Final = 50  # jobs that have ended
@@ -230,7 +231,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     closed_loop: bool = False
 
     def arguments(self) -> list[str]:
-        """The options. Raises BadConfiguration for a text that would be read as another one."""
+        """The options. Raises BadConfiguration for what the command would refuse."""
+        for name, moment in (("from", self.from_), ("to", self.to)):
+            try:
+                if moment is not None:
+                    parse_rfc3339(moment)
+            except ValueError as error:
+                raise BadConfiguration(f"{name}: {error}") from None
+        if min(self.capacity or 0.0, self.label_delay_days) < 0.0:
+            raise BadConfiguration("capacity, label_delay_days: none is below 0")
         found = [f"--label-delay-days={self.label_delay_days}"]
         for name, value in (
             ("from", self.from_),

@@ -141,6 +141,9 @@ async def test_the_queue_is_bounded(tested: Site) -> None:
         ({"policy": {"review_at": "high"}}, "WRONG_TYPE"),
         ({"policy": {"review_at": 0.9, "block_at": 0.1}}, "WRONG_TYPE"),
         ({"model": "a\nb"}, "WRONG_TYPE"),
+        ({"from": "yesterday"}, "WRONG_TYPE"),
+        ({"capacity": -4}, "WRONG_TYPE"),
+        ({"label_delay_days": -1}, "WRONG_TYPE"),
     ],
 )
 async def test_bad_input_is_named(tested: Site, fields: dict[str, Any], code: str) -> None:
