@@ -113,14 +113,20 @@ def drop(
     _say(f"list {name} is removed", name, live, report)
 
 
-def publish(world: _World = None, report: ReportFile = None) -> None:
+def publish(
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Also where another SQL store made what judges.")
+    ] = False,
+    world: _World = None,
+    report: ReportFile = None,
+) -> None:
     """Make live what is stored, where a change was kept and Kafka then did not answer.
 
     Report keys: list, version (digest of all lists), number. Exit codes as create.
     """
     from risk.cli.lists_desk import at_the_desk
 
-    live = at_the_desk(world, lambda desk: desk.publish())
+    live = at_the_desk(world, lambda desk: desk.publish(anew=anew))
     _say("what is stored is live", "", live, report)
 
 

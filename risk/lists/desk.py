@@ -8,7 +8,8 @@ that a change whose process died in between becomes live with the next one.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -122,7 +123,7 @@ class ListDesk:
         """Make an empty list."""
         by = checked_actor(by)
         made = self._new(name, type_name, effect, fields, sentence, by)
-        with self.store.turn() as turn:
+        with self._turn() as turn:
             held = turn.all()
             if any(one.name == name for one in held):
                 raise BadList([f"name: there is a list {name} already"])
@@ -136,7 +137,7 @@ class ListDesk:
         """Remove a list with its entries; raises ListInUse where the live book names it."""
         by = checked_actor(by)
         readers = self._readers(name)
-        with self.store.turn() as turn:
+        with self._turn() as turn:
             held = the_list(turn.all(), name)
             if readers:
                 raise ListInUse(name, readers)
@@ -150,7 +151,7 @@ class ListDesk:
         """Put entries on a list; one that stands there is written anew."""
         by = checked_actor(by)
         self._few(len(entries))
-        with self.store.turn() as turn:
+        with self._turn() as turn:
             held = the_list(turn.all(), name)
             at_ms = self._now_ms()
             checked = checked_entries(held, entries, self._earliest_ms(at_ms))
@@ -171,7 +172,7 @@ class ListDesk:
         """Take values off a list; raises BadList where one of them does not stand there."""
         by = checked_actor(by)
         self._few(len(values))
-        with self.store.turn() as turn:
+        with self._turn() as turn:
             held = the_list(turn.all(), name)
             wanted = list(dict.fromkeys(_canonical(held, one) for one in values))
             if turn.remove(name, wanted) != len(wanted):
@@ -198,7 +199,7 @@ class ListDesk:
         slices = _slices(segment)
         # Large and immutable: on the topic before anybody has to wait for the turn.
         self._outlet.publish([_version(one, by, at_ms) for one in slices if len(slices) > 1])
-        with self.store.turn() as turn:
+        with self._turn() as turn:
             held = the_list(turn.all(), name)
             before = turn.count(name)
             if replace:
@@ -221,9 +222,12 @@ class ListDesk:
             version=live.digest,
         )  # fmt: skip
 
-    def publish(self) -> Live:
-        """Make live what the store says, where something else is live."""
-        with self.store.turn() as turn:
+    def publish(self, *, anew: bool = False) -> Live:
+        """Make live what the store says, where something else is live.
+
+        ``anew``: also where another store made what is live, which is then lost.
+        """
+        with self.store.turn() if anew else self._turn() as turn:
             lists = list_versions(turn.all())
             body = manifest_body(lists)
             held = self._outlet.live().get("lists")
@@ -265,6 +269,20 @@ class ListDesk:
             fields=checked_fields(type_name, found, fields),
             sentence=sentence, segments=(), author=by, created_at_ms=self._now_ms(),
         )  # fmt: skip
+
+    @contextmanager
+    def _turn(self) -> Iterator[Turn]:
+        """The world's turn; raises BadList where another store made the lists that judge."""
+        with self.store.turn() as turn:
+            held = self._outlet.live().get("lists")
+            known = held is None or held.digest == manifest_digest({})
+            if held is not None and not known and not self.store.made(held.digest):
+                raise BadList([
+                    f"version {held.digest[:12]} of the lists judges, and this SQL store did not"
+                    " make it: its lists would be lost. Restore the store, or begin with what it"
+                    " has: `weir lists publish --anew`"
+                ])  # fmt: skip
+            yield turn
 
     def _extend(
         self, turn: Turn, held: HeldList, segments: Sequence[Segment], by: str, at_ms: int

@@ -78,6 +78,14 @@ class SqlLists:
             rows = link.execute(query.order_by(LIST_NOTES.c.number.desc()).limit(limit))
             return [_note(row) for row in rows]
 
+    def made(self, version: str) -> bool:
+        """Whether a change that is noted here made this version of all lists."""
+        of = LIST_NOTES.c
+        query = select(of.number).where(of.world == self._world, of.version == version)
+        newest = query.order_by(of.number.desc()).limit(1)  # it is among the last, so found at once
+        with connection(self._engine) as link:
+            return link.execute(newest).first() is not None
+
 
 class Turn:
     """Changes in one transaction."""

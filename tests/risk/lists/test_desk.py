@@ -64,6 +64,24 @@ def test_a_list_lives_from_its_making_to_its_end(at: Desk) -> None:
     assert (at.outlet.set[1].author, at.outlet.set[1].reason) == ("ben", "add stolen")
 
 
+def test_a_store_that_was_lost_does_not_empty_the_lists_that_judge(
+    at: Desk, tmp_path: Path
+) -> None:
+    at.desk.create("stolen", "card", "block", "ana")
+    judging = at.desk.add("stolen", [entry("c1")], "ana")
+    with open_list_desk(tmp_path / "fresh") as fresh:
+        fresh.outlet.pointers = at.outlet.pointers
+        with pytest.raises(BadList, match="this SQL store did not make it"):
+            fresh.desk.publish()
+        with pytest.raises(BadList, match="this SQL store did not make it"):
+            fresh.desk.create("mine", "ip", "none", "ben")
+        assert fresh.lists.all() == []
+        assert at.outlet.pointers["lists"] == judging
+        fresh.desk.publish(anew=True)
+        assert fresh.live().digest() == NO_LISTS.digest()
+        fresh.desk.create("mine", "ip", "none", "ben")
+
+
 def test_an_entry_is_written_anew(at: Desk) -> None:
     at.desk.create("stolen", "card", "block", "ana")
     at.desk.add("stolen", [entry("c1", NOW_MS + HOUR_MS)], "ana")
