@@ -1,12 +1,13 @@
-"""Follows the decisions of a world and publishes alerts: none lost, none doubled.
+"""Follows the decisions of a world: publishes alerts, none lost, none doubled, and keeps holds.
 
 Alerts are delivered before it is saved how far the decisions were read, so after a crash the
 same decisions are read again. Their alerts have the same ids, and what stands on the topic
-already is known from the topic itself.
+already is known from the topic itself. Whom rules hold is put on lists before it is saved, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,9 +18,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from features.truth import Standing
 from risk.alerts.alert import Alert, PaymentEvidence, encode_alert, read_alert
 from risk.alerts.desk import AlertDesk, Counts
+from risk.alerts.holds import RuleHolds
 from risk.alerts.seen import Features
 from risk.domain.clock import Clock
 from risk.domain.errors import BadVersion, Unavailable
+from risk.lists.desk import ListDesk
 from risk.observability.metrics import Metrics
 from risk.rules.book import Book
 from risk.versions.serving import book_in
@@ -65,6 +68,7 @@ class Parts:
     features: Features
     shipped: Book
     back_ms: int
+    lists: ListDesk
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ class AlertFollower:
         self._clock = clock
         self._metrics = metrics
         held = parts.file.load()
+        self._holds = RuleHolds(parts.lists, self._book_of)
         self._desk = AlertDesk(self._book_of, parts.features, held.desk if held else None)
         self._alerts: dict[int, int] = dict(held.alerts) if held else {}
         self._resume: dict[int, tuple[int, int]] = dict(held.decisions) if held else {}
@@ -114,6 +119,7 @@ class AlertFollower:
         self._advance(reading)
         self._pending += self._desk.take()
         await self._deliver()
+        await self._hold()
         if self._clock.monotonic_s() - self._saved_s >= SAVE_EVERY_S:
             self.save()
         return sum(map(len, found.values()))
@@ -130,8 +136,8 @@ class AlertFollower:
         )
 
     def save(self) -> None:
-        """Save how far it is; nothing is where alerts wait for their delivery. Raises OSError."""
-        if self._reading is None or self._pending:
+        """Save how far it is; nothing is where alerts or holds wait. Raises OSError."""
+        if self._reading is None or self._pending or self._holds.waiting:
             return
         decisions = {
             kafka.partition: (place.following, place.standing.epoch)
@@ -156,6 +162,7 @@ class AlertFollower:
             return
         try:
             at_ms = self._desk.decided(told.value, record.partition, record.offset)
+            self._holds.look(told.value)
         except (msgspec.DecodeError, ValueError) as error:
             self._metrics.count("weir_alerts_unseen_total")
             _LOG.error("a decision is unfit", partition=record.partition, offset=record.offset,
@@ -237,6 +244,14 @@ class AlertFollower:
         for alert in self._pending:
             self._metrics.count("weir_alerts_total", type=alert.type, severity=alert.severity)
         self._pending.clear()
+
+    async def _hold(self) -> None:
+        """Put on lists whom rules hold. Raises Unavailable; what waits is put the next time."""
+        if self._holds.waiting:
+            live = self._parts.topics.world == LIVE_WORLD
+            now_ms = self._clock.now_ms() if live else 0
+            put = await asyncio.to_thread(self._holds.apply, now_ms)
+            self._metrics.count("weir_holds_total", put)
 
     # -- where to begin ------------------------------------------------------------------
 

@@ -55,9 +55,20 @@ async def open_list_desk(
     world: str,
 ) -> AsyncIterator[ListDesk]:
     """The desk of ``world`` over ``control``, which is closed with it. Use it in threads."""
-    outlet = ControlOutlet(control, asyncio.get_running_loop())
     try:
         await control.load()
-        yield ListDesk(lists, outlet, reserved, now_ms, timeless=world != LIVE_WORLD)
+        yield list_desk(control, lists, reserved, now_ms, world)
     finally:
         await control.close()
+
+
+def list_desk(
+    control: Control,
+    lists: SqlLists,
+    reserved: frozenset[str],
+    now_ms: Callable[[], int],
+    world: str,
+) -> ListDesk:
+    """The desk of ``world`` over ``control``, on the running loop. Use it in threads."""
+    outlet = ControlOutlet(control, asyncio.get_running_loop())
+    return ListDesk(lists, outlet, reserved, now_ms, timeless=world != LIVE_WORLD)

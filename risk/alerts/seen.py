@@ -23,6 +23,7 @@ class _Reason(msgspec.Struct):
 
 
 class _Paid(msgspec.Struct):
+    occurred_at: str
     account: str
     amount_minor: int
     currency: str

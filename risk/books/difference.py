@@ -82,6 +82,8 @@ def _changes(old: Rule, new: Rule) -> Iterator[str]:
             yield f"its {name} is {getattr(new, name)!r}, not {getattr(old, name)!r}"
     if old.alerting != new.alerting:
         yield f"it raises {_alerts(new)} where it raised {_alerts(old)}"
+    if old.hold != new.hold:
+        yield f"it suspends {_held(new)} where it suspended {_held(old)}"
     if old.examples != new.examples:
         yield "its examples changed"
 
@@ -102,6 +104,10 @@ def _alerts(rule: Rule) -> str:
     if how is None:
         return "no alerts"
     return f"{how.severity} alerts by {how.group_by} within {how.within}"
+
+
+def _held(rule: Rule) -> str:
+    return "nobody" if rule.hold is None else f"the {rule.hold.entity} for {rule.hold.lasts}"
 
 
 def _line(text: str) -> str:

@@ -69,7 +69,7 @@ def explain(
     words = {spec.name: spec.sentence for spec in CATALOGUE}
     words.update({field.name: field.sentence for field in FIELD_BY_NAME.values()})
     names = {name: words[name] for name in sorted(names_of(tree)) if name in words}
-    told = rule_sentence(one.action, tree)
+    told = rule_sentence(one.action, tree, one.hold)
     typer.echo(told)
     for name, sentence in names.items():
         typer.echo(f"  {name}: {sentence}")

@@ -46,6 +46,7 @@ CounterName = Literal[
     "weir_alerts_unknown_books_total",
     "weir_alerts_unseen_total",
     "weir_alerts_series_dropped_total",
+    "weir_holds_total",
     "weir_rule_hits_total",
 ]
 GaugeName = Literal[
@@ -214,6 +215,7 @@ METRICS: Final[dict[str, MetricSpec]] = {
     "weir_alerts_series_dropped_total": _counter(
         "Subjects of rate rules that made room for others; they are counted anew."
     ),
+    "weir_holds_total": _counter("Values that rules of the action hold put on a list."),
     # Any short text: rules are named by the books. Who sets these keeps to a few hundred rules.
     "weir_rule_hits_total": _counter(
         "Hits of acting rules in decisions that stand, by rule; `other` beyond 500 rules.", rule=()

@@ -12,6 +12,7 @@ from risk.domain.decision import Reason, RuleHit
 from risk.domain.findings import Hit
 from risk.domain.times import parse_rfc3339
 from risk.rules.alerting import Alerting, RateRule
+from risk.rules.holding import Holding
 
 BOOK_FORMAT: Final = 1
 RULES_MAX: Final = 2_000
@@ -20,9 +21,6 @@ ROLLOUT_STEPS: Final = 10_000
 
 Action = Literal["allow", "review", "block", "alert", "tag", "limit", "hold"]
 State = Literal["draft", "shadow", "live", "retired"]
-# A limit blocks what goes beyond it. A rule that holds would have to suspend somebody for later
-# payments; people do that with a list, so a book that relies on it is refused, not half obeyed.
-ACTIONS_WITH_EFFECT: Final = ("allow", "review", "block", "alert", "tag", "limit")
 
 RuleId = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{2,63}$")]
 ReasonCode = Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{2,47}$")]
@@ -47,7 +45,8 @@ class Rule(
 
     ``rollout_percent`` picks accounts by a stable hash. From ``expires_at`` (RFC 3339) on
     the rule has no effect. ``alert`` raises alerts for a rule whatever its action is, and says
-    how; a rule whose action is alert raises them without.
+    how; a rule whose action is alert raises them without. ``hold`` says whom the action hold
+    suspends after a hit; a limit blocks what goes beyond it and suspends nobody.
     """
 
     id: RuleId
@@ -63,6 +62,7 @@ class Rule(
     expires_at: str | None = None
     examples: Examples = Examples()
     alert: bool | Alerting = False
+    hold: Holding | None = None
 
     @property
     def alerting(self) -> Alerting | None:

@@ -13,7 +13,7 @@ from risk.domain.outcome import Outcome
 from risk.lists.members import members_of
 from risk.lists.values import BadValue, canonical
 from risk.rules.alerting import SUPPRESS_MAX_MS, RateRule, Subject, read_rate, within_ms
-from risk.rules.book import ACTIONS_WITH_EFFECT, Book, Example, ExampleValue, Rule
+from risk.rules.book import Book, Example, ExampleValue, Rule
 from risk.rules.checker import a_kind, check, nearest
 from risk.rules.compiler import (
     Predicate,
@@ -24,6 +24,7 @@ from risk.rules.compiler import (
     names_of,
     windows_of,
 )
+from risk.rules.holding import LASTS_MAX_MS
 from risk.rules.parser import parse
 from risk.rules.schema import Schema
 from risk.rules.syntax import NUMERIC, Node, Refused, Type
@@ -80,6 +81,7 @@ def windows_of_rule(rule: Rule, schema: Schema) -> set[str]:
 def rule_problems(rule: Rule, schema: Schema, tables: Tables, now_ms: int) -> Iterator[str]:
     """One line per problem of ``rule`` alone."""
     yield from _life_problems(rule, now_ms)
+    yield from _hold_problems(rule)
     if rule.alerting is not None:
         yield from _span_problems("alert.within", rule.alerting.within)
     try:
@@ -143,10 +145,19 @@ def _life_problems(rule: Rule, now_ms: int) -> Iterator[str]:
         expires_at_ms = None
     if live and expires_at_ms is not None and expires_at_ms <= now_ms:
         yield f"expires_at {rule.expires_at} is in the past; retire the rule or extend it"
-    if live and rule.action not in ACTIONS_WITH_EFFECT:
-        yield f"the action {rule.action} is not enforced; keep the rule in draft or shadow"
     if live and not (rule.examples.hits and rule.examples.misses):
         yield "a live rule needs an example that hits and one that misses"
+
+
+def _hold_problems(rule: Rule) -> Iterator[str]:
+    if rule.hold is None:
+        if rule.action == "hold" and rule.state == "live":
+            yield "hold: say whom and for how long, as {entity: card, lasts: 24h}"
+        return
+    if rule.action != "hold":
+        yield f"hold: the action is {rule.action}; only a rule of the action hold suspends somebody"
+    if rule.hold.lasts_ms > LASTS_MAX_MS:
+        yield f"hold.lasts {rule.hold.lasts} is longer than 90 days"
 
 
 def _example_problems(rule: Rule, tree: Node, schema: Schema, tables: Tables) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from risk.rules.formatter import literal
 from risk.rules.functions import FUNCTIONS
+from risk.rules.holding import Holding
 from risk.rules.syntax import (
     Arithmetic,
     Call,
@@ -34,7 +35,7 @@ _ARITHMETIC: Final = {
 _UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 _ACTIONS: Final = {
     "allow": "Allow", "review": "Review", "block": "Block", "alert": "Raise an alert for",
-    "tag": "Tag", "limit": "Limit", "hold": "Hold",
+    "tag": "Tag", "limit": "Limit", "hold": "Block",
 }  # fmt: skip
 _SPAN: Final = re.compile(r"(\d+)([smhd])")
 _CALLS: Final = {
@@ -53,14 +54,19 @@ _LISTED: Final = {
 }  # fmt: skip
 
 
-def rule_sentence(action: str, tree: Node) -> str:
-    """What a rule does, and when.
+def rule_sentence(action: str, tree: Node, hold: Holding | None = None) -> str:
+    """What a rule does, and when; ``hold`` is whom it suspends.
 
     >>> from risk.rules.parser import parse
     >>> rule_sentence("block", parse('card_declines_1h >= 4 and amount > money(50, "EUR")'))
     'Block the payment when card declines (1 hour) is at least 4 and amount is more than 50 EUR.'
+    >>> rule_sentence("hold", parse("amount > 5"), Holding(entity="card", lasts="24h"))
+    'Block the payment when amount is more than 5. Its card is suspended for 24 hours.'
     """
-    return f"{_ACTIONS[action]} the payment when {sentence(tree)}."
+    told = f"{_ACTIONS[action]} the payment when {sentence(tree)}."
+    if hold is None:
+        return told
+    return f"{told} Its {hold.entity} is suspended for {span_words(hold.lasts)}."
 
 
 def sentence(node: Node) -> str:

@@ -69,6 +69,23 @@ class SqlLists:
         with connection(self._engine) as link:
             return {row._mapping["value"]: _entry(row) for row in link.execute(query)}
 
+    def noted(self, name: str, value: str, actor: str, reason: str) -> bool:
+        """Whether ``actor`` put this value on the list for this reason once, also if it is off."""
+        of = LIST_NOTES.c
+        same = (of.world == self._world, of.list == name, of.value == value)
+        query = select(of.number).where(*same, of.actor == actor, of.reason == reason).limit(1)
+        with connection(self._engine) as link:
+            return link.execute(query).first() is not None
+
+    def expired(self, name: str, before_ms: int, limit: int) -> list[str]:
+        """Values whose entries ended before ``before_ms``."""
+        of = LIST_ENTRIES.c
+        query = select(of.value).where(
+            of.world == self._world, of.list == name, of.expires_at_ms < before_ms
+        )
+        with connection(self._engine) as link:
+            return list(link.execute(query.limit(limit)).scalars())
+
     def notes(self, name: str | None = None, limit: int = 1_000) -> list[Note]:
         """The record, of one list or of all, the newest first."""
         query = select(LIST_NOTES).where(LIST_NOTES.c.world == self._world)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -123,4 +123,5 @@ LIST_NOTES: Final = Table(
     Column("reason", String(300), nullable=False),
     Column("version", String(64), nullable=False),
     Column("file", String(64), nullable=False),
+    Index("ix_list_notes_value", "world", "list", "value"),
 )

@@ -13,9 +13,16 @@ import pytest
 from risk.alerts.alert import Alert, PaymentEvidence, read_alert
 from risk.domain.clock import ManualClock
 from risk.domain.errors import AlreadyRunning, Unavailable
+from risk.lists.desk import ListDesk
+from risk.lists.entries import list_versions
+from risk.lists.manifest import read_manifest
 from risk.observability.metrics import Metrics
 from risk.rules.alerting import Alerting, RateRule
 from risk.rules.book import Book
+from risk.rules.holding import Holding
+from risk.settings import Settings
+from risk.storage.lists import SqlLists
+from risk.storage.sql import open_store
 from risk.versions.store import VersionStore
 from risk.versions.version import Version
 from streams.admin import ensure_topics
@@ -23,6 +30,7 @@ from streams.alert_follower import SAVE_EVERY_S, AlertFollower, Parts
 from streams.alert_reading import AlertReading, AlertSource
 from streams.alert_state import StateFile, alerts_folder, held_state
 from streams.control import Control
+from streams.list_outlet import list_desk
 from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import Topics
 from tests.support.alerting import FEATURES, NOW_MS, alert, book, decision, hit, rule
@@ -53,17 +61,37 @@ class Stand:
         self.kafka, self.topics, self.folder = kafka, Topics(world), folder
         self.publisher = publisher
         self.clock = ManualClock(NOW_MS)
+        self.engine = open_store(Settings(home=folder))
         self.metrics = Metrics()
 
     def follower(self, back_ms: int = 0) -> AlertFollower:
         self.metrics = Metrics()
-        control = Control(self.kafka, self.topics, VersionStore(self.folder / "versions"))
         self.folder.mkdir(exist_ok=True)
+        control = self.control()
         return AlertFollower(
             Parts(self.kafka, self.topics, control, self.publisher, StateFile(self.folder),
-                  FEATURES, SHIPPED, back_ms),
+                  FEATURES, SHIPPED, back_ms, self.lists(control)),
             self.clock, self.metrics,
         )  # fmt: skip
+
+    def control(self) -> Control:
+        store = VersionStore(self.folder / "versions")
+        return Control(self.kafka, self.topics, store, self.publisher)
+
+    async def held(self) -> dict[str, int | None]:
+        """The cards that are held, as the control topic tells it, and until when."""
+        control = self.control()
+        await control.load()
+        version = control.store.get("lists", control.live["lists"].digest)
+        await control.close()
+        assert version is not None
+        lists = SqlLists(self.engine, self.topics.world)
+        assert read_manifest(version.body) == list_versions(lists.all())
+        return {one.value: one.expires_at_ms for one in lists.entries("held_card")}
+
+    def lists(self, control: Control) -> ListDesk:
+        lists = SqlLists(self.engine, self.topics.world)
+        return list_desk(control, lists, frozenset(), self.clock.now_ms, self.topics.world)
 
     async def send(self, *bodies: bytes | None, epoch: int = 1, partition: int = 0) -> None:
         headers: tuple[tuple[str, bytes], ...] = (("epoch", str(epoch).encode()),)
@@ -109,7 +137,9 @@ async def standing(kafka: str, world: str, folder: Path) -> AsyncIterator[Stand]
     await ensure_topics(kafka, topics)
     async with Losing(kafka, topics) as publisher:
         assert isinstance(publisher, Losing)
-        yield Stand(kafka, world, folder / "state", publisher)
+        stand = Stand(kafka, world, folder / "state", publisher)
+        yield stand
+        stand.engine.dispose()
 
 
 def velocity(payment_id: str, account: str) -> bytes:
@@ -209,6 +239,22 @@ async def test_rates_are_told_and_counting_goes_on_after_a_stop(kafka: str, tmp_
         await follower.turn()
         await follower.close()
         assert (stand.folder / "state.msgpack").stat().st_mtime_ns > before
+
+
+async def test_whom_a_rule_holds_is_on_a_list_once(kafka: str, tmp_path: Path) -> None:
+    holding = book(rule("holds", "hold", hold=Holding(entity="card", lasts="24h")))
+    async with standing(kafka, "alerts-holds", tmp_path) as stand:
+        await stand.publish(holding)
+        await stand.send(decision("p-1", holding.digest(), [hit("holds", "hold")]))
+        await stand.work(stand.follower(), save=False)  # as if it were killed
+        assert await stand.held() == {"c-1": NOW_MS + 24 * 3_600_000}
+        assert stand.metrics.value("weir_holds_total") == 1
+        control = stand.control()
+        await asyncio.to_thread(stand.lists(control).remove, "held_card", ["c-1"], "ana", "lifted")
+        await control.close()
+        await stand.work(stand.follower())
+        assert await stand.held() == {}
+        assert await stand.alerts() == []
 
 
 async def test_the_shipped_book_judges_until_another_is_live(kafka: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from risk.books.life import (
 from risk.domain.errors import BadBook, BadConfiguration, BookRefused
 from risk.rules.alerting import RateRule
 from risk.rules.book import Book, Rule, State
+from risk.rules.holding import Holding
 
 SECRET = b"s" * 32
 SUBJECT = Subject(book="a" * 64, evidence="b" * 64, from_ms=1, to_ms=2)
@@ -42,7 +43,7 @@ def test_every_kind_of_change_is_told_in_words() -> None:
     held = rule("one_rule")
     changed = msgspec.structs.replace(
         held, state="shadow", action="review", when="amount > 6", rollout_percent=10.0,
-        expires_at="2030-01-01T00:00:00Z", owner="new",
+        expires_at="2030-01-01T00:00:00Z", owner="new", hold=Holding(entity="card", lasts="2d"),
     )  # fmt: skip
     old = book(held, rule("gone_rule"), rule("two_rule"))
     new = Book(name="c", rules=(rule("two_rule"), changed, rule("new_rule", "shadow")))
@@ -51,7 +52,8 @@ def test_every_kind_of_change_is_told_in_words() -> None:
         "the book is called 'c'", "live becomes shadow; it acts no more",
         "it asks for review where it asked for block", "it hits when amount > 6; before when",
         "10 % of accounts, fewer than the 100 %", "it ends 2030-01-01T00:00:00Z, not never",
-        "its owner is 'new'", "rule gone_rule is gone; it was live, block",
+        "its owner is 'new'", "it suspends the card for 2d where it suspended nobody",
+        "rule gone_rule is gone; it was live, block",
         "rule new_rule is new: shadow, block", "in another order",
     ):  # fmt: skip
         assert part in told

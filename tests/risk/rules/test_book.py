@@ -25,12 +25,14 @@ from risk.rules.book_file import (
 )
 from risk.rules.book_shape import book_of
 from risk.rules.compiler import Tables
+from risk.rules.holding import Holding
 from risk.rules.schema import Schema
 from risk.tables.load import exchange_rates
 
 SCHEMA = Schema.of(CATALOGUE)
 TABLES = Tables(exchange_rates(None, "EUR"))
 NOW_MS = 1_790_000_000_000
+HELD = Holding(entity="card", lasts="24h")
 
 
 def rule(**changes: Any) -> Rule:
@@ -211,7 +213,12 @@ def test_files_that_are_no_book_are_refused(tmp_path: Path) -> None:
         ({"when": "amount > "}, "line 1, column"),
         ({"expires_at": "tomorrow"}, "expires_at 'tomorrow' is no time; write 2026-01-31T"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at 2020-01-01T00:00:00Z is in the past"),
-        ({"action": "hold"}, "the action hold is not enforced; keep the rule in draft or shadow"),
+        ({"action": "hold"}, "hold: say whom and for how long, as {entity: card, lasts: 24h}"),
+        ({"hold": HELD}, "hold: the action is review; only a rule of the action hold suspends"),
+        (
+            {"action": "hold", "hold": Holding(entity="card", lasts="91d")},
+            "hold.lasts 91d is longer than 90 days",
+        ),
         ({"examples": Examples()}, "a live rule needs an example that hits and one that misses"),
         ({"when": "amount > 101"}, "examples.hits, number 1: the rule misses"),
         ({"when": "amount > 99"}, "examples.misses, number 1: the rule hits"),
@@ -241,6 +248,7 @@ def test_examples_have_names_and_types(example: dict[str, Any], line: str) -> No
 
 def test_drafts_need_no_examples_and_retired_rules_are_left_alone() -> None:
     assert problems(rule(state="draft", examples=Examples(), action="hold")) == []
+    assert problems(rule(action="hold", hold=HELD)) == []
     assert problems(rule(state="shadow", expires_at="2020-01-01T00:00:00Z")) == []
     assert problems(rule(state="retired", when="gone_feature > 1")) == []
 

@@ -57,7 +57,7 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         engines = list(pool.map(lambda _: open_store(settings_at(tmp_path)), range(4)))
     with connection(engines[0]) as link:
-        assert link.execute(text("SELECT version_num FROM alembic_version")).all() == [("0004",)]
+        assert link.execute(text("SELECT version_num FROM alembic_version")).all() == [("0005",)]
     for engine in engines:
         engine.dispose()
 
