@@ -107,7 +107,8 @@ def learn(rows: Rows, request: Request, say: Say = lambda stage, share: None) ->
     graded = _graded(rows, split.test, scores, request.policy.review_at)
     figures = as_json(measured([graded], request.seed))
     segments = by_segment(rows, split.test, scores, request)
-    say("Comparing with other models", 0.85)
+    if request.with_rivals:
+        say("Comparing with other models", 0.85)
     comparison = _comparison(rows, split, (train, later), (scores, boosted_s), request)
     flat = evaluate(split.test.fraud, scores)
     told = {name: str(value) for name, value in parameters.items()} | {

@@ -7,7 +7,7 @@ chance in any file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,14 +18,12 @@ from features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_digest
 from models.bundle import Bundle, FeatureList, make_bundle
 from models.calibrate import Calibration, fit
 from models.card import card
-from models.dataset import Part, Progress, Samples, Split, observe, split_by_time
+from models.dataset import Part, Samples, Split
 from models.drift_reference import KEY, reference_of
 from models.evaluate import evaluate
 from models.native import NativeModel
 from models.plots import plots
 from models.wording import Wording, wording_of
-from risk.domain.event import AnyEvent, Label
-from risk.domain.money import ExchangeRates
 
 ROUNDS: Final = 300
 GOLDEN: Final = 48
@@ -93,32 +91,6 @@ def train(samples: Samples, split: Split, seed: int, source: str, rounds: int = 
         wording(learned, split.train.fraud),
     )  # fmt: skip
     return Trained(bundle, parameters, metrics, plots(split.test.fraud, scores))
-
-
-def train_on_history(
-    events: Iterable[AnyEvent],
-    rates: ExchangeRates,
-    label_delay_ms: int,
-    seed: int,
-    source: str,
-    progress: Progress = lambda events: None,
-) -> Trained:
-    """A model from ``events`` in order of arrival; what is known is known at the last of them.
-
-    ``progress`` is told how many events have been observed. Raises BadConfiguration where the
-    history is too short, or has no frauds or no good payments in one of the three parts.
-    """
-    last_ms = 0
-
-    def watched() -> Iterator[AnyEvent]:
-        nonlocal last_ms
-        for event in events:
-            at_ms = event.known_at_ms if isinstance(event, Label) else event.occurred_at_ms
-            last_ms = max(last_ms, at_ms)
-            yield event
-
-    samples = observe(watched(), rates, progress)
-    return train(samples, split_by_time(samples, last_ms, label_delay_ms), seed, source)
 
 
 def _boost(samples: Samples, part: Part, seed: int, rounds: int) -> str:

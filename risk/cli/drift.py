@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
 from risk.cli.train import (
     Accounts,
     ArchiveToo,
@@ -15,7 +16,6 @@ from risk.cli.train import (
     Delay,
     End,
     Model,
-    Report,
     Seed,
     World,
     wanted_of,
@@ -23,6 +23,7 @@ from risk.cli.train import (
 )
 
 DRIFTED = 4
+_NUMBERS = ("frauds", "fraud_minor", "fraud_caught_minor", "good_stopped_minor")  # not shares
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def drift(  # noqa: PLR0913  # every option is one
     alert: Annotated[
         bool, typer.Option("--alert", help="With --world: tell the alerts topic of what drifted.")
     ] = False,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Measure how far features, score and calibration lie from the model's training.
 
@@ -106,7 +107,7 @@ def performance(  # noqa: PLR0913  # every option is one
     unbiased: Annotated[
         bool, typer.Option("--unbiased", help="Judge what is stopped by what chance let through.")
     ] = False,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Say how well payments were judged, by the labels that have come and for those that will.
 
@@ -153,7 +154,9 @@ def performance(  # noqa: PLR0913  # every option is one
         of = found[kind]
         typer.echo(f"{kind}: " + ("no frauds yet" if of is None else f"{of['n']} payments"))
         for name, one in (of or {"figures": {}})["figures"].items():
-            typer.echo(f"  {name:<24} {one['value']:.4f}  ({one['low']:.4f} to {one['high']:.4f})")
+            form = ",.0f" if name in _NUMBERS else ".4f"
+            value, low, high = (format(one[key], form) for key in ("value", "low", "high"))
+            typer.echo(f"  {name:<24} {value}  ({low} to {high})")
 
 
 def _tell_unbiased(found: dict[str, Any]) -> None:

@@ -1,10 +1,9 @@
-"""`weir models`: train, list and show risk models; their life is in ``models_life``."""
+"""`weir models`: list and show risk models; their life is in ``models_life``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +12,9 @@ from risk.cli import models_life
 from risk.cli.proofs import ReportFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from models.registry import Registry, Version
-    from models.train import Trained
-    from risk.domain.money import ExchangeRates
     from risk.settings import Settings
 
 _World = Annotated[str | None, typer.Option("--world", help="Another world than WEIR_WORLD.")]
@@ -29,7 +28,6 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list")(list_models)
     group.command("show")(show)
-    group.command("train")(train)
     models_life.register(group)
     app.add_typer(group, name="models")
 
@@ -59,7 +57,7 @@ def list_models(world: _World = None, report: ReportFile = None) -> None:
             known.catalogue[:12],
             known.model[:12],
         )
-    Console().print(table if versions else "No model is registered; `weir models train` makes one.")
+    Console().print(table if versions else "No model is registered; `weir train` makes one.")
 
 
 def show(version: _Version, world: _World = None, report: ReportFile = None) -> None:
@@ -87,102 +85,6 @@ def show(version: _Version, world: _World = None, report: ReportFile = None) -> 
     for one in changes:
         typer.echo(f"{rfc3339(one.at_ms)} {one.action} {one.alias} by {one.by}: {one.reason}")
     typer.echo(f"\n{content['card']}")
-
-
-def train(
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Imported payments; else the simulator.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the simulator and of training.")] = 1,
-    label_delay_days: Annotated[
-        float, typer.Option("--label-delay-days", min=0.0, help="Time that labels get to arrive.")
-    ] = 10.0,
-    alias: Annotated[str, typer.Option("--alias", help="What then names it.")] = "champion",
-    world: _World = None,
-    report: ReportFile = None,
-) -> None:
-    """Train and register a model. Report keys: name, version, alias, bundle, model,
-    calibration, catalogue, metrics, parameters, seconds.
-    """
-    from rich.console import Console
-
-    from risk.cli.progress import stages
-    from risk.domain.clock import SystemClock
-    from risk.tables.load import exchange_rates
-
-    settings, clock = _settings(world), SystemClock()
-    began_s = clock.monotonic_s()
-    rates = exchange_rates(settings.rates, settings.base_currency)
-    if dataset is not None:
-        # Before any server is started: a wrong name should not cost half a minute.
-        _check_dataset(settings.state, dataset)
-    with _registry(settings, "models train") as registry:
-        with stages(Console(stderr=True)) as say:
-            if dataset is None:
-                trained = _train_simulated(seed, label_delay_days, rates, say)
-            else:
-                recipe = (dataset, seed, label_delay_days)
-                trained = _train_dataset(settings.state, recipe, rates, say)
-        version = registry.publish(
-            trained.bundle, trained.parameters, alias=alias, plots=trained.plots
-        )
-    bundle = trained.bundle
-    content = {
-        "name": registry.name,
-        "version": version,
-        "alias": alias,
-        "bundle": bundle.digest,
-        "model": bundle.model_digest,
-        "calibration": bundle.calibration_digest,
-        "catalogue": bundle.features.catalogue,
-        "metrics": dict(trained.metrics),
-        "parameters": dict(trained.parameters),
-        "seconds": round(clock.monotonic_s() - began_s, 3),
-    }
-    _write(report, content)
-    typer.echo(
-        f"{registry.name} version {version} is {alias}: AUC {trained.metrics['auc']:.4f},"
-        f" average precision {trained.metrics['average_precision']:.4f} on later payments"
-    )
-
-
-def _train_simulated(
-    seed: int, label_delay_days: float, rates: ExchangeRates, say: Callable[[str, float], None]
-) -> Trained:
-    from models.bootstrap_model import Recipe, train_from_simulator
-
-    return train_from_simulator(Recipe(seed=seed, label_delay_days=label_delay_days), rates, say)
-
-
-def _train_dataset(
-    state: Path,
-    recipe: tuple[str, int, float],
-    rates: ExchangeRates,
-    say: Callable[[str, float], None],
-) -> Trained:
-    from models.dataset import DAY_MS
-    from models.train import train_on_history
-    from streams.importer.dataset import dataset_folder, read_manifest
-    from streams.importer.merge import ordered
-
-    name, seed, delay_days = recipe
-    folder = dataset_folder(state, name)
-    manifest = read_manifest(folder)
-    total = max(1, manifest.events)
-    return train_on_history(
-        (timed.event for timed in ordered(folder, manifest)),
-        rates,
-        int(delay_days * DAY_MS),
-        seed,
-        f"data set {name} ({manifest.digest[:12]}), label delay {delay_days:g} days",
-        lambda done: say("Computing the features of the history", done / total),
-    )
-
-
-def _check_dataset(state: Path, name: str) -> None:
-    from streams.importer.dataset import dataset_folder, read_manifest
-
-    read_manifest(dataset_folder(state, name))
 
 
 def _settings(world: str | None) -> Settings:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from risk.cli.proofs import ReportFile
 from risk.cli.train import (
     Accounts,
     ArchiveToo,
@@ -14,7 +15,6 @@ from risk.cli.train import (
     Days,
     Delay,
     End,
-    Report,
     Seed,
     World,
     wanted_of,
@@ -41,7 +41,7 @@ def retrain(  # noqa: PLR0913  # every option is one
     no_tune: Annotated[bool, typer.Option("--no-tune", help="Fixed settings.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="Of tuning; earlier runs count.")] = 40,
     seconds: Annotated[float | None, typer.Option(help="At most so long for tuning.")] = None,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Train on what was served, compare with the champion, and shadow the new model.
 

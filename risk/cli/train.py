@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from risk.cli.proofs import ReportFile
+
 Dataset = Annotated[
     str | None,
     typer.Option(
@@ -31,7 +33,6 @@ ProtocolName = Annotated[
     typer.Option("--protocol", help="With --dataset handbook: one, folds or choice."),
 ]
 Model = Annotated[str, typer.Option("--model", help="An alias in the registry.")]
-Report = Annotated[Path | None, typer.Option("--report", help="Write the result as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +64,7 @@ def train(  # noqa: PLR0913  # every option is one
     compare: Annotated[
         bool, typer.Option("--compare/--no-compare", help="Train the other models too.")
     ] = True,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Train, calibrate, price and register a model, and compare it with others.
 
@@ -119,7 +120,7 @@ def evaluate(  # noqa: PLR0913  # every option is one
     threshold: Annotated[
         float | None, typer.Option(help="Stopped from here on; else the policy's review_at.")
     ] = None,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Measure a model on payments whose fraud is known.
 
@@ -191,7 +192,7 @@ def scores(  # noqa: PLR0913  # every option is one
     days: Days = None,
     accounts: Accounts = None,
     model: Model = "champion",
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Write the scores that the live path serves: Parquet with payment_id and score.
 
@@ -224,7 +225,7 @@ def thresholds(  # noqa: PLR0913  # every option is one
         Path | None,
         typer.Option(help="JSON: policy and capacity, names and units as in the report."),
     ] = None,
-    report: Report = None,
+    report: ReportFile = None,
 ) -> None:
     """Show the thresholds at which payments cost least, with the curve they lie on.
 

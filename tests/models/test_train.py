@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-import numpy as np
 import pytest
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from models.bootstrap_model import Recipe, train_from_simulator
-from models.dataset import DAY_MS
 from models.inspection import inspect
-from models.train import PARAMETERS, Trained, train_on_history
-from risk.domain.errors import BadConfiguration
-from risk.simulator.world import World
+from models.train import PARAMETERS, Trained
 from risk.tables.load import exchange_rates
-from tests.support.small_model import START_MS, small_training
+from tests.support.small_model import small_training
 
 RATES = exchange_rates(None, "EUR")
 SMALL = Recipe(
@@ -67,20 +63,3 @@ def test_a_first_model_from_the_simulator_finds_its_frauds() -> None:
     assert trained.metrics["auc"] > 0.6
     assert "400 accounts over 24 days" in trained.parameters["source"]
     inspect(trained.bundle)
-
-
-def test_a_history_is_trained_on_with_what_is_known_at_its_end() -> None:
-    seen: list[int] = []
-    trained = train_on_history(
-        World(6, 300, START_MS, fraud_share=0.03).events(12.0),
-        RATES,
-        3 * DAY_MS // 2,
-        4,
-        "a world",
-        seen.append,
-    )
-    assert seen[-1] > 10_000
-    assert trained.metrics["auc"] > 0.6
-    assert np.isfinite(list(trained.metrics.values())).all()
-    with pytest.raises(BadConfiguration, match=r"label delay of 9\.0 days"):
-        train_on_history(World(4, 10, START_MS).events(3.0), RATES, 9 * DAY_MS, 4, "a world")

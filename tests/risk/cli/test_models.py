@@ -14,11 +14,8 @@ from models.names import model_name
 from models.registry import Registry
 from models.signature import ModelKeys
 from risk.cli.models import register
-from risk.domain.decoding import canonical
-from risk.domain.errors import BadConfiguration, BadModel
-from risk.simulator.world import World
-from streams.importer.dataset import Progress, dataset_folder, open_dataset
-from tests.support.small_model import START_MS, small_bundle
+from risk.domain.errors import BadModel
+from tests.support.small_model import small_bundle
 
 pytestmark = pytest.mark.services
 
@@ -46,35 +43,6 @@ class Console:
 def console(mlflow_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Console:
     world = str(request.node.name).removeprefix("test_").replace("_", "-")[:32]
     return Console(mlflow_url, tmp_path, world)
-
-
-def write_dataset(home: Path, name: str) -> None:
-    """A simulated history as imported payments, in two chunks."""
-    events = [canonical(event) for event in World(6, 300, START_MS, fraud_share=0.03).events(12.0)]
-    middle = len(events) // 2
-    with open_dataset(dataset_folder(home, name)) as writer:
-        progress = writer.begin(Progress(id="1", kind="payments", file="x", mapping_digest=""))
-        writer.commit(progress, events[:middle], b"")
-        progress.complete = True
-        writer.commit(progress, events[middle:], b"")
-        writer.write_manifest()
-
-
-def test_a_model_is_trained_on_imported_payments(
-    console: Console, tmp_path: Path, mlflow_url: str
-) -> None:
-    write_dataset(tmp_path, "mine")
-    output, report = console.run("train", "--dataset", "mine", "--label-delay-days", "1.5")
-    name = model_name("a-model-is-trained-on-imported-payments"[:32])
-    assert f"{name} version 1 is champion: AUC" in output
-    assert report["metrics"]["auc"] > 0.6
-    assert report["parameters"]["source"].startswith("data set mine (")
-    assert set(report) == {
-        "name", "version", "alias", "bundle", "model", "calibration", "catalogue", "metrics",
-        "parameters", "seconds",
-    }  # fmt: skip
-    (registered,) = Registry(mlflow_url, name).versions()
-    assert (registered.bundle, registered.aliases) == (report["bundle"], ("champion",))
 
 
 def test_a_model_goes_from_draft_to_shadow_to_live_and_back(
@@ -139,5 +107,3 @@ def test_what_is_not_there_is_named(console: Console) -> None:
         console.run("promote", "9")
     with pytest.raises(BadModel, match=r"no version of .* is live"):
         console.run("rollback", "--reason", "nothing is live")
-    with pytest.raises(BadConfiguration, match="no data set 'absent'"):
-        console.run("train", "--dataset", "absent")
