@@ -12,7 +12,7 @@ import msgspec
 from features.backfill import Has, Wanted, day_of, short_name
 from features.backfill_store import DayStore
 from features.proof.history import History
-from features.truth import Standing
+from features.proof.standing import standing
 from risk.domain.errors import BadConfiguration
 from risk.domain.times import parse_rfc3339, rfc3339
 
@@ -80,15 +80,10 @@ async def count_decisions(history: History, wanted: Wanted) -> Counted:
     """The decisions of ``wanted`` that stand, each payment once."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[bytes] = set()
-    standing = {
-        span.partition: Standing(span.epoch)
-        for span in history.extent.spans
-        if span.topic == "decisions"
-    }
-    async with aclosing(history.chunks()) as chunks:
+    async with aclosing(standing(history)) as chunks:
         async for chunk in chunks:
-            for record in chunk:
-                if record.topic != "decisions" or not standing[record.partition].admits(record):
+            for record in chunk.records:
+                if record.topic != "decisions":
                     continue
                 one = _decision(record.value)
                 if one is None or not one.authoritative or not _has_vector(one):

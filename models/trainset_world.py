@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,9 +20,9 @@ from features.proof import causes
 from features.proof.certificate import ParityReport
 from features.proof.history import Extent, History, HistoryRecord
 from features.proof.rebuilder import Item
+from features.proof.standing import standing
 from features.proof.told import ToBase
 from features.records import AMOUNT_UNKNOWN
-from features.truth import Standing
 from models.trainset import Manifest
 from models.trainset_events import Asked, ranges_of, row_of
 from models.trainset_writer import GROUP_ROWS, Labels, Ranges, Row, TrainsetWriter, making
@@ -131,20 +132,18 @@ async def _survey(history: History, asked: Asked) -> tuple[Labels, Ranges]:
     """The labels that stand, and the range of the decisions that do."""
     labels = Labels()
     first_ms, last_ms = TIME_MS_MAX, TIME_MS_MIN
-    standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
-    async for chunk in history.chunks():
-        for record in chunk:
-            if not standing[record.topic, record.partition].admits(record):  # type: ignore[index]
-                continue
-            peek = _peek(record)
-            if peek is None or not peek.authoritative:
-                continue
-            at_ms = parse_rfc3339(peek.decided_at or peek.arrived_at)
-            labels.until_ms = max(labels.until_ms, at_ms)
-            if record.topic == "decisions":
-                first_ms, last_ms = min(first_ms, at_ms), max(last_ms, at_ms)
-            else:
-                _watch(labels, record)
+    async with aclosing(standing(history)) as chunks:
+        async for chunk in chunks:
+            for record in chunk.records:
+                peek = _peek(record)
+                if peek is None or not peek.authoritative:
+                    continue
+                at_ms = parse_rfc3339(peek.decided_at or peek.arrived_at)
+                labels.until_ms = max(labels.until_ms, at_ms)
+                if record.topic == "decisions":
+                    first_ms, last_ms = min(first_ms, at_ms), max(last_ms, at_ms)
+                else:
+                    _watch(labels, record)
     if last_ms < first_ms:
         raise BadConfiguration("nothing was decided in this range: look at --from and --to")
     return labels, ranges_of(asked, (first_ms, last_ms), labels.until_ms)

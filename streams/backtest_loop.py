@@ -20,7 +20,7 @@ from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.local_memory import LocalMemory
 from features.proof.bits import same_bits
 from features.proof.history import History, HistoryRecord
-from features.truth import Standing
+from features.proof.standing import standing
 from features.vectors import vectors
 from risk.backtest.block import ALLOW, BLOCK, OUTCOMES, REVIEW, id_key
 from risk.backtest.builder import ToBase
@@ -237,15 +237,11 @@ async def closed_loop(
     """
     candidate, labels = of
     replay = Replay(candidate, times, to_base)
-    standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
-    async with aclosing(history.chunks()) as chunks:
+    async with aclosing(standing(history)) as chunks:
         async for chunk in chunks:
-            for record in chunk:
-                place = (record.topic, record.partition)
-                stands = standing[place].admits(record)  # type: ignore[index]  # equal to its Place
-                if stands and not record.marker:
-                    replay.take(record)
-            progress(len(chunk))
+            for record in chunk.records:
+                replay.take(record)
+            progress(chunk.read)
     return replay.closed(labels)
 
 

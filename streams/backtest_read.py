@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from features.catalogue import FEATURE_NAMES, catalogue_digest
 from features.proof.history import History, HistoryRecord
-from features.truth import Standing
+from features.proof.standing import standing
 from risk.backtest.block import Block
 from risk.backtest.builder import BlockBuilder, ToBase
 from risk.domain.decision import decode_decision, decode_ledger
@@ -135,24 +136,19 @@ async def gather_topics(
     """
     found = Gathered()
     spill = _Spill(found, scratch, to_base)
-    standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
-    async for chunk in history.chunks():
-        for record in chunk:
-            place = (record.topic, record.partition)
-            stands = standing[place].admits(record)  # type: ignore[index]  # equal to its Place
-            if record.marker:
-                continue
-            if not stands:
-                found.leave_out("void")
-            elif record.topic == "ledger":
-                found.note(record.value)
-            elif (decided_ms := _decided_ms(record)) is None:
-                found.leave_out("damaged")
-            else:
-                found.until_ms = max(found.until_ms, decided_ms)
-                if times[0] <= decided_ms < times[1]:
-                    spill.add(record.value)
-        progress(len(chunk))
+    async with aclosing(standing(history)) as chunks:
+        async for chunk in chunks:
+            found.leave_out("void", chunk.void)
+            for record in chunk.records:
+                if record.topic == "ledger":
+                    found.note(record.value)
+                elif (decided_ms := _decided_ms(record)) is None:
+                    found.leave_out("damaged")
+                else:
+                    found.until_ms = max(found.until_ms, decided_ms)
+                    if times[0] <= decided_ms < times[1]:
+                        spill.add(record.value)
+            progress(chunk.read)
     spill.flush()
     return found
 

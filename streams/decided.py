@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 import msgspec
 
 from features.proof.history import History
-from features.truth import Standing
+from features.proof.standing import standing
 from risk.backtest.block import id_key
 from risk.domain.decision import Decision, decode_decision
 from risk.domain.times import parse_rfc3339
@@ -36,27 +37,20 @@ async def decided(
     ``found`` takes every label that history has, when the last arrival was, and what was left out:
     void and damaged records, fallbacks, decisions without evidence. It is whole at the end.
     """
-    standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
     met: set[int] = set()
     part: list[Decided] = []
-    async for chunk in history.chunks():
-        for record in chunk:
-            place = (record.topic, record.partition)
-            stands = standing[place].admits(record)  # type: ignore[index]  # equal to its Place
-            if record.marker:
-                continue
-            if not stands:
-                found.leave_out("void")
-            elif record.topic == "ledger":
-                found.note(record.value)
-            else:
-                one = _decided(record.value, times, found, met)
-                if one is not None:
+    async with aclosing(standing(history)) as chunks:
+        async for chunk in chunks:
+            found.leave_out("void", chunk.void)
+            for record in chunk.records:
+                if record.topic == "ledger":
+                    found.note(record.value)
+                elif (one := _decided(record.value, times, found, met)) is not None:
                     part.append(one)
-        progress(len(chunk))
-        if len(part) >= CHUNK:
-            yield part
-            part = []
+            progress(chunk.read)
+            if len(part) >= CHUNK:
+                yield part
+                part = []
     if part:
         yield part
 

@@ -287,19 +287,20 @@ async def _search(
     settings: Settings, tenant: str, payment_id: str, *, archive: bool
 ) -> Decision | None:
     """The first authoritative decision that stands."""
-    from features.truth import Place, Standing
+    from contextlib import aclosing
+
+    from features.proof.standing import standing
     from risk.cli.proofs import history_of
     from risk.domain.decision import decode_decision
 
     history = await history_of(settings, archive=archive)
-    standing = {span.place: Standing(span.epoch) for span in history.extent.spans}
     name = payment_id.encode()
-    async for chunk in history.chunks():
-        for record in chunk:
-            stands = standing[Place(record.topic, record.partition)].admits(record)
-            if not stands or record.topic != "decisions" or name not in record.value:
-                continue
-            found = decode_decision(record.value)
-            if (found.tenant, found.payment_id) == (tenant, payment_id) and found.authoritative:
-                return found
+    async with aclosing(standing(history)) as chunks:
+        async for chunk in chunks:
+            for record in chunk.records:
+                if record.topic != "decisions" or name not in record.value:
+                    continue
+                found = decode_decision(record.value)
+                if (found.tenant, found.payment_id) == (tenant, payment_id) and found.authoritative:
+                    return found
     return None
