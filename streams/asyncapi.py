@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from risk.alerts.alert import Alert
+from risk.alerts.alert import Alert, DriftAlert
 from risk.contracts import components
 from streams.dead_letters import DeadLetter
-from streams.drift_alerts import DriftAlert
 from streams.parking import ParkedEvent
 from streams.topics import (
     LIVE_WORLD,

@@ -6,19 +6,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from risk.alerts.alert import DriftAlert
 from risk.domain.errors import Unavailable
 from streams.topics import Topics
-
-
-class DriftAlert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="drift"):
-    """What drifted: names of features, ``score`` or ``calibration``; PSI by name."""
-
-    at_ms: int
-    model_digest: str
-    n: int
-    drifted: list[str]
-    psi: dict[str, float]
-    tenant: str = "main"
 
 
 async def tell(bootstrap: str, world: str, alert: DriftAlert) -> None:

@@ -92,7 +92,9 @@ class _Glance(msgspec.Struct):
     type: str
 
 
-class _Drift(msgspec.Struct, kw_only=True):
+class DriftAlert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="drift"):
+    """What drifted: names of features, ``score`` or ``calibration``; PSI by name."""
+
     at_ms: int
     model_digest: str
     n: int
@@ -104,7 +106,7 @@ class _Drift(msgspec.Struct, kw_only=True):
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _GLANCE: Final = msgspec.json.Decoder(_Glance)
 _ALERT: Final = msgspec.json.Decoder(Alert)
-_DRIFT: Final = msgspec.json.Decoder(_Drift)
+_DRIFT: Final = msgspec.json.Decoder(DriftAlert)
 
 
 def alert_id(*parts: str) -> str:

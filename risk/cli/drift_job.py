@@ -155,9 +155,10 @@ def cached_bundle(settings: Settings, model: str, calibration: str) -> Bundle | 
 def _alert(settings: Settings, found: dict[str, Any]) -> None:
     import asyncio
 
+    from risk.alerts.alert import DriftAlert
     from risk.domain.clock import SystemClock
     from risk.local.parts import resolve
-    from streams.drift_alerts import DriftAlert, tell
+    from streams.drift_alerts import tell
 
     with resolve(settings, ("kafka",), command="drift") as ready:
         asyncio.run(
