@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
+
+from risk.cli.child import command_of, environment_of
 
 if TYPE_CHECKING:
     from risk.backtest.jobs import BacktestJobs
@@ -16,13 +16,9 @@ def backtest_jobs(settings: Settings, clock: Clock) -> BacktestJobs:
     """Jobs over the same parts and the same world as ``settings``."""
     from risk.backtest.jobs import BacktestJobs
 
-    environment = {
-        **os.environ,
-        "WEIR_HOME": str(settings.state),
-        "WEIR_WORLD": settings.world,
-        "WEIR_KAFKA": settings.kafka,
-        "WEIR_DATABASE": settings.database,
-        "WEIR_MLFLOW": settings.mlflow,
-    }
-    command = (sys.executable, "-P", "-m", "risk.cli.__main__", "rules", "backtest")
-    return BacktestJobs(settings.state / "backtests", command, environment, clock.now_ms)
+    return BacktestJobs(
+        settings.state / "backtests",
+        command_of("rules", "backtest"),
+        environment_of(settings),
+        clock.now_ms,
+    )

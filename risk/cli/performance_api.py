@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
+
+from risk.cli.child import command_of, environment_of
 
 if TYPE_CHECKING:
     from risk.books.performance_desk import PerformanceDesk
@@ -16,12 +16,9 @@ def performance_desk(settings: Settings, runtime: Runtime) -> PerformanceDesk:
     """Reports over the same parts and the same world as ``settings``."""
     from risk.books.performance_desk import PerformanceDesk
 
-    environment = {
-        **os.environ,
-        "WEIR_HOME": str(settings.state),
-        "WEIR_WORLD": settings.world,
-        "WEIR_KAFKA": settings.kafka,
-        "WEIR_MLFLOW": settings.mlflow,
-    }
-    command = (sys.executable, "-P", "-m", "risk.cli.__main__", "rules", "performance")
-    return PerformanceDesk(command, environment, runtime.clock.now_ms, runtime.metrics)
+    return PerformanceDesk(
+        command_of("rules", "performance"),
+        environment_of(settings),
+        runtime.clock.now_ms,
+        runtime.metrics,
+    )
