@@ -148,7 +148,8 @@ class BookDesk:
         subject = subject_of(book, evidence)
         check_standing(evidence, await self.library.standing())
         base = await self.library.live_digest()
-        await self._check_publishable_book(book)
+        await self._check_book(book)
+        await self._check_covered(book)
         # First what it is about: versions bear repetition, a proposal does not.
         report = Version.of("evidence", evidence.body, author, self.now_ms)
         await self.library.control.publish([report, version_of(book, author, self.now_ms)])
@@ -175,7 +176,8 @@ class BookDesk:
         standing = await self.library.standing()
         check_standing(evidence, standing)
         book = await self.library.book(found.subject.book)
-        await self._check_publishable_book(book)
+        # Which features are covered was asked when it was proposed to replace this very book.
+        await self._check_book(book)
         same = evidence.report.digests.lists == standing.lists
         reason = "" if same else "lists have changed since the evidence"
         return await self._make_live(book, _Act("publish", actor, found.base, reason, subject))
@@ -230,11 +232,14 @@ class BookDesk:
         if problems:
             raise BadBook(problems)
 
-    async def _check_publishable_book(self, book: Book) -> None:
+    async def _check_book(self, book: Book) -> None:
         live = await self.library.live_book()
         check_successor(live, book)
         await self.require_fit(book)
         check_order(live, book)
+
+    async def _check_covered(self, book: Book) -> None:
+        live = await self.library.live_book()
         try:
             await asyncio.to_thread(self._ground.gate, live, book)
         except BadConfiguration as error:

@@ -130,7 +130,8 @@ class ListDesk:
             if len(held) >= LISTS_MAX:
                 raise BadList([f"there are {LISTS_MAX} lists, which is the most"])
             turn.put(made)
-            self._note(turn, [_note(made, "create", by, made.created_at_ms, sentence)])
+            note = _note(made, "create", by, made.created_at_ms, sentence)
+            self._note(turn, [msgspec.structs.replace(note, entries=0)])
         return self.publish()
 
     def drop(self, name: str, by: str, reason: str) -> Live:
