@@ -15,6 +15,10 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from risk.domain.money import ExchangeRates
+from risk.rules.schema import Schema
+from risk.rules.syntax import Type
+
 Known = float | str | bool | None
 DAY_MS = 86_400_000.0
 HOUR_MS = 3_600_000.0
@@ -190,6 +194,18 @@ TIME_NAMES = ("account_opened_at", "occurred_at")
 TEXTS = ("a", "B", "b", "mrc_1", "10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "", "DE", "US", "IN")
 WINDOW_NAMES = ('count(card, "1h")', 'avg(account, "3h", amount)')
 LISTS = {"trusted": frozenset(("a", "mrc_1"))}
+SCHEMA = Schema(
+    features=(
+        ("n_one", Type.NUMBER),
+        ("n_two", Type.INTEGER),
+        ("flag_one", Type.BOOLEAN),
+        ("flag_two", Type.BOOLEAN),
+    ),
+    lists=dict.fromkeys(LISTS, "text"),
+)
+RATES = ExchangeRates(base="EUR", as_of="2026-01-01", source="test", rates_e9={"USD": 900_000_000})
+TYPES = SCHEMA.types()
+SLOTS = {name: slot for slot, name in enumerate([*TYPES, *WINDOW_NAMES])}
 
 _numbers = st.sampled_from(["0", "1", "2", "0.5", "3", "100", "1e15", "-1"])
 _texts = st.sampled_from([f'"{text}"' for text in TEXTS])

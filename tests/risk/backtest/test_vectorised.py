@@ -12,39 +12,28 @@ from hypothesis import strategies as st
 from risk.backtest.columns import Held, Text
 from risk.backtest.vectorised import VectorRule
 from risk.domain.findings import ListSnapshot, Texts
-from risk.domain.money import ExchangeRates
 from risk.lists.members import members_of
 from risk.rules.checker import check
 from risk.rules.compiler import Tables, compile_rule
 from risk.rules.evaluator import RULE_FAILURES
 from risk.rules.parser import parse
-from risk.rules.schema import Schema
 from risk.rules.syntax import Refused, Type
 from tests.support.rule_oracle import (
     LISTS,
-    WINDOW_NAMES,
+    RATES,
+    SCHEMA,
+    SLOTS,
+    TYPES,
     Known,
     condition_texts,
     value_sets,
 )
 
-SCHEMA = Schema(
-    features=(
-        ("n_one", Type.NUMBER),
-        ("n_two", Type.INTEGER),
-        ("flag_one", Type.BOOLEAN),
-        ("flag_two", Type.BOOLEAN),
-    ),
-    lists=dict.fromkeys(LISTS, "text"),
-)
-RATES = ExchangeRates(base="EUR", as_of="2026-01-01", source="test", rates_e9={"USD": 900_000_000})
 EXACT = Tables(RATES, ListSnapshot({name: Texts(values) for name, values in LISTS.items()}))
 EXPIRING = Tables(
     RATES,
     ListSnapshot({name: members_of("text", sorted(values)) for name, values in LISTS.items()}),
 )
-TYPES = SCHEMA.types()
-SLOTS = {name: slot for slot, name in enumerate([*TYPES, *WINDOW_NAMES])}
 Row = list[float | str | None]
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
 from risk.domain.findings import ListSnapshot
-from risk.domain.money import ExchangeRates
 from risk.lists.members import members_of
 from risk.rules.checker import check
 from risk.rules.compiler import Predicate, Tables, compile_rule, names_of
@@ -21,27 +20,18 @@ from risk.rules.schema import Schema
 from risk.rules.syntax import Refused, Type
 from tests.support.rule_oracle import (
     LISTS,
-    WINDOW_NAMES,
+    RATES,
+    SCHEMA,
+    SLOTS,
+    TYPES,
     Known,
     Oracle,
     condition_texts,
     value_sets,
 )
 
-SCHEMA = Schema(
-    features=(
-        ("n_one", Type.NUMBER),
-        ("n_two", Type.INTEGER),
-        ("flag_one", Type.BOOLEAN),
-        ("flag_two", Type.BOOLEAN),
-    ),
-    lists=dict.fromkeys(LISTS, "text"),
-)
-RATES = ExchangeRates(base="EUR", as_of="2026-01-01", source="test", rates_e9={"USD": 900_000_000})
 MEMBERS = {name: members_of("text", sorted(values)) for name, values in LISTS.items()}
 TABLES = Tables(RATES, ListSnapshot(MEMBERS))
-TYPES = SCHEMA.types()
-SLOTS = {name: slot for slot, name in enumerate([*TYPES, *WINDOW_NAMES])}
 UNKNOWN: dict[str, Known] = dict.fromkeys(SLOTS)
 
 
