@@ -99,7 +99,8 @@ class AlertFollower:
     async def turn(self) -> int:
         """Look at what was decided since the last turn; how many records there were.
 
-        Raises Unavailable; the next turn goes on where this one was.
+        Raises Unavailable, or BadList where people must mend a list that rules hold by; the next
+        turn goes on where this one was.
         """
         try:
             reading = self._reading or await self._start()
@@ -246,7 +247,7 @@ class AlertFollower:
         self._pending.clear()
 
     async def _hold(self) -> None:
-        """Put on lists whom rules hold. Raises Unavailable; what waits is put the next time."""
+        """Put on lists whom rules hold; what waits after an error is put the next time."""
         if self._holds.waiting:
             live = self._parts.topics.world == LIVE_WORLD
             now_ms = self._clock.now_ms() if live else 0

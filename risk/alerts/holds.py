@@ -12,6 +12,7 @@ from risk.alerts.seen import Seen, seen
 from risk.domain.times import parse_rfc3339
 from risk.lists.desk import ENTRIES_AT_ONCE, ListDesk
 from risk.lists.entries import NewEntry
+from risk.lists.errors import BadList
 from risk.lists.values import BadValue, canonical
 from risk.rules.book import Book
 from risk.rules.holding import Holding
@@ -76,7 +77,8 @@ class RuleHolds:
         """Put on the lists what waits, and take off what ended long ago; how many were put.
 
         ``now_ms`` is 0 in a world without the wall clock: nothing ends there by itself. Blocks.
-        Raises Unavailable; what still waits then is put by the next call.
+        Raises Unavailable, or BadList where people must mend a list; what still waits then is put
+        by the next call.
         """
         put = 0
         self._waiting.sort(key=_place)
@@ -113,11 +115,7 @@ class RuleHolds:
         """Of one rule and one list. What stands there for longer stays as it is."""
         hold = group[0].hold
         name, store = hold.list_name, self._desk.store
-        if all(one.name != name for one in store.all()):
-            self._desk.create(
-                name, hold.entity, "hold", KEEPER,
-                sentence=f"A rule suspended this {hold.entity} for a time.",
-            )  # fmt: skip
+        self._need(hold)
         longest: dict[str, Hold] = {}
         for one in group:
             try:
@@ -141,6 +139,18 @@ class RuleHolds:
             self._desk.publish()  # Kafka may have been away when they were stored
         self._held.add(name)
         return len(entries)
+
+    def _need(self, hold: Holding) -> None:
+        """Make the list where there is none; raises BadList where it is one of another kind."""
+        name, entity = hold.list_name, hold.entity
+        held = next((one for one in self._desk.store.all() if one.name == name), None)
+        if held is None:
+            sentence = f"A rule suspended this {entity} for a time."
+            self._desk.create(name, entity, "hold", KEEPER, sentence=sentence)
+        elif (held.type, held.effect) != (entity, "hold"):
+            raise BadList(
+                [f"list {name} does not hold by {entity}, so no rule can: `weir lists drop {name}`"]
+            )
 
 
 def _covered(entry: NewEntry | None, until_ms: int) -> bool:

@@ -56,6 +56,7 @@ async def publish(
     import importlib.metadata
 
     from risk.domain.errors import Unavailable
+    from risk.lists.errors import BadList
     from risk.observability.metrics import Metrics
     from risk.storage.sql import open_store
     from streams.admin import ensure_topics
@@ -84,7 +85,7 @@ async def publish(
                 try:
                     seen = await follower.turn()
                     problem = ""
-                except Unavailable as error:
+                except (Unavailable, BadList) as error:
                     problem = str(error)
                     typer.echo(f"{error}; trying again", err=True)
                     if last:

@@ -11,6 +11,7 @@ from risk.alerts.holds import KEPT_AFTER_MS, RuleHolds
 from risk.domain.errors import Unavailable
 from risk.domain.times import rfc3339
 from risk.lists.desk import ENTRIES_AT_ONCE
+from risk.lists.errors import BadList
 from risk.rules.book import Book
 from risk.rules.holding import Holding
 from tests.support.alerting import book, decision, hit, rule
@@ -117,6 +118,18 @@ def test_nobody_is_held_by_other_decisions(at: Desk) -> None:
     ]
     assert applied(at, *other) == 0
     assert standing(at) == {}
+
+
+def test_a_list_of_another_kind_is_named_and_the_hold_waits(at: Desk) -> None:
+    at.desk.create("held_card", "card", "none", "ana")
+    holds = RuleHolds(at.desk, book_of)
+    holds.look(held("p-1", "daily", card="c1"))
+    with pytest.raises(BadList, match="list held_card does not hold by card"):
+        holds.apply(NOW_MS)
+    assert holds.waiting == 1
+    at.desk.drop("held_card", "ana", "it was in the way")
+    assert holds.apply(NOW_MS) == 1
+    assert list(standing(at)) == ["c1"]
 
 
 def test_what_ended_leaves_the_list_and_many_fit(tmp_path: Path) -> None:
