@@ -14,18 +14,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from risk.alerts.alert import Alert, PaymentEvidence
+from risk.alerts.alert import PaymentEvidence
 from risk.domain.clock import Deadline, SystemClock
 from risk.domain.times import parse_rfc3339
 from risk.rules.alerting import Alerting
 from risk.versions.store import VersionStore
 from risk.versions.version import Version
 from streams.admin import ensure_topics
-from streams.alert_reading import AlertReading
 from streams.control import Control
 from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import Topics
-from tests.support.alerting import NOW_MS, book, decision, hit, rule
+from tests.support.alerting import NOW_MS, alerts_told, book, decision, hit, rule
 
 pytestmark = [pytest.mark.services, pytest.mark.fault, pytest.mark.timeout(200)]
 
@@ -70,7 +69,7 @@ async def test_no_alert_is_lost_or_doubled_however_often_the_publisher_dies(
         await _until_quiet(kafka, topics, hits)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 60) == 0
-    alerts = await _alerts(kafka, topics)
+    alerts = await alerts_told(kafka, topics)
     print(f"\nseed {SEED}: {len(hits)} hits, {len(alerts)} alerts, {KILLS} kills")
     doubled = [identity for identity, n in Counter(one.id for one in alerts).items() if n > 1]
     assert doubled == []
@@ -128,20 +127,10 @@ async def _feed(
         await asyncio.sleep(0.02)
 
 
-async def _alerts(kafka: str, topics: Topics) -> list[Alert]:
-    reading = AlertReading(kafka, topics)
-    await reading.open()
-    found: list[Alert] = []
-    while not reading.at_end:
-        found += [one.alert for one in await reading.poll(200) if one.alert]
-    await reading.close()
-    return found
-
-
 async def _until_more(kafka: str, topics: Topics, than: int) -> int:
     deadline = Deadline(SystemClock(), 60_000)
     while not deadline.spent():
-        found = len(await _alerts(kafka, topics))
+        found = len(await alerts_told(kafka, topics))
         if found > than:
             return found
         await asyncio.sleep(0.2)
@@ -153,7 +142,7 @@ async def _until_quiet(kafka: str, topics: Topics, hits: dict[str, tuple[str, st
     wanted = sum(1 for of, _, _ in hits.values() if of == "each_one")
     deadline = Deadline(SystemClock(), 60_000)
     while not deadline.spent():
-        told = sum(1 for one in await _alerts(kafka, topics) if one.rule == "each_one")
+        told = sum(1 for one in await alerts_told(kafka, topics) if one.rule == "each_one")
         if told >= wanted:
             return
         await asyncio.sleep(0.3)

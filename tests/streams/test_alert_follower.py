@@ -27,13 +27,13 @@ from risk.versions.store import VersionStore
 from risk.versions.version import Version
 from streams.admin import ensure_topics
 from streams.alert_follower import SAVE_EVERY_S, AlertFollower, Parts
-from streams.alert_reading import AlertReading, AlertSource
+from streams.alert_reading import AlertSource
 from streams.alert_state import StateFile, alerts_folder, held_state
 from streams.control import Control
 from streams.list_outlet import list_desk
 from streams.publish import KafkaPublisher, Outgoing
 from streams.topics import Topics
-from tests.support.alerting import FEATURES, NOW_MS, alert, book, decision, hit, rule
+from tests.support.alerting import FEATURES, NOW_MS, alert, alerts_told, book, decision, hit, rule
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
@@ -113,13 +113,7 @@ class Stand:
 
     async def alerts(self) -> list[Alert]:
         """What stands on the topic."""
-        reading = AlertReading(self.kafka, self.topics)
-        await reading.open()
-        found: list[Alert] = []
-        while not reading.at_end:
-            found += [one.alert for one in await reading.poll(200) if one.alert]
-        await reading.close()
-        return found
+        return await alerts_told(self.kafka, self.topics)
 
     async def work(self, follower: AlertFollower, save: bool = True) -> None:
         """Until nothing is left, and it has ended."""

@@ -10,6 +10,8 @@ from risk.alerts.alert import Alert, PaymentEvidence
 from risk.alerts.seen import Features
 from risk.domain.times import rfc3339
 from risk.rules.book import Book, Rule
+from streams.alert_reading import AlertReading
+from streams.topics import Topics
 
 NOW_MS = 1_793_620_800_000
 FEATURES = Features(("card_payments_1h", "account_payments_5m"), "catalogue-1")
@@ -76,3 +78,14 @@ def alert(number: int = 1, **fields: Any) -> Alert:
         "suppressed": 0, "evidence": evidence, **fields,
     }  # fmt: skip
     return Alert(**given)
+
+
+async def alerts_told(kafka: str, topics: Topics) -> list[Alert]:
+    """What stands on the topic of alerts."""
+    reading = AlertReading(kafka, topics)
+    await reading.open()
+    found: list[Alert] = []
+    while not reading.at_end:
+        found += [one.alert for one in await reading.poll(200) if one.alert]
+    await reading.close()
+    return found
