@@ -9,21 +9,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+from streams.topics import LIVE_WORLD
+
 READY_S = 60.0
 
 
 class WorkerProcess:
-    """``weir worker --slot SLOT`` on given parts, with its state and log in ``home``."""
+    """``weir worker --slot SLOT`` on given parts, with its state and log in ``home``.
 
-    def __init__(self, home: Path, slot: str, kafka: str, redis: str) -> None:
+    Without an address of MLflow decisions are made without a model, and say so.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        slot: str,
+        kafka: str,
+        redis: str,
+        *,
+        mlflow: str = "http://127.0.0.1:9",
+        world: str = LIVE_WORLD,
+    ) -> None:
         self._command = [sys.executable, "-m", "risk.cli", "worker", "--slot", slot]
-        # No MLflow: decisions are then made without a model, and say so.
         self._environment = {
             **os.environ,
             "WEIR_HOME": str(home),
             "WEIR_KAFKA": kafka,
             "WEIR_REDIS": redis,
-            "WEIR_MLFLOW": "http://127.0.0.1:9",
+            "WEIR_MLFLOW": mlflow,
+            "WEIR_WORLD": world,
         }
         self._ready = home / "ready" / f"worker-{slot}"
         self._log = home / f"worker-{slot}.log"
