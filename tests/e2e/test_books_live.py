@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,17 +19,14 @@ from risk.bootstrap import shipped_book
 from risk.domain.clock import SystemClock
 from risk.domain.decision import Decision, decode_decision
 from risk.domain.times import rfc3339
-from risk.local import ports
 from risk.rules.book import Book, Examples
 from risk.rules.book_file import dump_book
-from risk.settings import Settings
-from risk.storage.api_keys import create_key
 from streams.reader import new_consumer, read_range
 from streams.topics import Topics
 from tests.support.book_evidence import evidence_of
+from tests.support.doors import Doors
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
-WEIR = (sys.executable, "-m", "risk.cli")
 WORLD = "books-live"
 PUBLISHED_WITHIN_MS = 2_000
 SHIPPED = shipped_book()
@@ -62,57 +55,16 @@ class Seen(NamedTuple):
         return self.decision.evidence.door
 
 
-class Place:
-    """A state folder with worker, API and guard, and three people with keys."""
+class Place(Doors):
+    """The doors of a world, and three people with keys."""
 
     def __init__(self, home: Path, kafka: str, redis_url: str) -> None:
-        self.home, self.kafka = home, kafka
-        self.api = f"http://127.0.0.1:{ports.pick(None)}"
-        self.environment = {
-            **os.environ, "WEIR_HOME": str(home), "WEIR_WORLD": WORLD, "WEIR_KAFKA": kafka,
-            "WEIR_REDIS": redis_url, "WEIR_MLFLOW": "http://127.0.0.1:9",
-        }  # fmt: skip
+        super().__init__(home, kafka, redis_url, WORLD)
         self._keys = {
-            name: create_key(
-                Settings(home=home, world=WORLD),
-                name=name,
-                scopes=scopes,
-                now_ms=SystemClock().now_ms(),
-            )[1]
-            for name, scopes in (
-                ("shop", ("decide", "read")),
-                ("ana", ("read", "rules")),
-                ("ben", ("read", "approve")),
-            )
+            "shop": self.key("shop", "decide", "read"),
+            "ana": self.key("ana", "read", "rules"),
+            "ben": self.key("ben", "read", "approve"),
         }
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        port = self.api.rpartition(":")[2]
-        started = [
-            subprocess.Popen([*WEIR, *arguments], env=self.environment)
-            for arguments in (
-                ["worker", "--slot", "0"], ["api", "--port", port], ["rules", "guard"],
-            )
-        ]  # fmt: skip
-        try:
-            ends = time.monotonic() + 90
-            while not ((self.home / "ready" / "worker-0").exists() and self._answers()):
-                assert all(process.poll() is None for process in started), "one has ended"
-                assert time.monotonic() < ends, "the doors were not ready in 90 s"
-                time.sleep(0.1)
-            yield
-        finally:
-            for process in started:
-                process.send_signal(signal.SIGTERM)
-            for process in started:
-                process.wait(30)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.api}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
 
     async def books(self, who: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """What the API says about books to a person."""
@@ -124,8 +76,8 @@ class Place:
 
     @asynccontextmanager
     async def _client(self, who: str) -> AsyncIterator[httpx.AsyncClient]:
-        headers = {"Authorization": f"Bearer {self._keys[who]}"}
-        async with httpx.AsyncClient(base_url=self.api, headers=headers, timeout=20) as client:
+        keys = self._keys[who]
+        async with httpx.AsyncClient(base_url=self.api, headers=keys, timeout=20) as client:
             yield client
 
     @asynccontextmanager
@@ -179,17 +131,6 @@ class Place:
             }:  # fmt: skip
                 await asyncio.sleep(0.2)
 
-    def weir(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
-        """Exit code, output and report of a command."""
-        report = self.home / "report.json"
-        report.unlink(missing_ok=True)
-        done = subprocess.run(
-            [*WEIR, *arguments, "--report", str(report)], env=self.environment,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        found = json.loads(report.read_bytes()) if report.exists() else {}
-        return done.returncode, done.stdout + done.stderr, found
-
 
 def payment(begin: str) -> dict[str, Any]:
     number = time.monotonic_ns()
@@ -238,7 +179,7 @@ async def test_a_bad_book_is_live_at_once_whole_and_taken_back_by_itself(
     place = Place(tmp_path, kafka, redis_url)
     draft = msgspec.structs.replace(SHIPPED, name="Draft", rules=(STRICT,))
     strict = msgspec.structs.replace(SHIPPED, name="Strict", rules=(*SHIPPED.rules, STRICT))
-    with place.open():
+    with place.open(("rules", "guard")):
         async with place.traffic():
             await place.until(SHIPPED.digest())
             shadow = await place.books("ana", "POST", "/shadow", {"book": dump_book(draft)})
