@@ -226,6 +226,8 @@ def _stays(rule: Rule, named: set[str]) -> str:
         return f"its action is {rule.action}, which is no outcome"
     if rule.alerting is not None:
         return "it raises alerts, which are more than outcomes"
+    if rule.hold is not None:
+        return "it suspends somebody, which is more than an outcome"
     return "a rate rule names it" if {rule.id, rule.reason} & named else ""
 
 

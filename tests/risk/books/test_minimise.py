@@ -14,6 +14,7 @@ from risk.domain.decision import decode_decision
 from risk.domain.errors import BadBook, BadConfiguration
 from risk.replay import outcomes_with
 from risk.rules.book import Book
+from risk.rules.holding import Holding
 from tests.support.memory import START_MS
 from tests.support.proof_world import ListHistory, compiled, story
 from tests.support.rule_story import BUSY, TO_MS, at_hand, rule
@@ -42,6 +43,17 @@ async def test_what_others_say_as_well_goes_and_what_decides_stays(tmp_path: Pat
     assert told["verified"]["equal"] == told["judged"] > 300
     assert told["rules_after"] == len(plan.book.rules) == len(kept)
     assert "not equal on those to come" in "\n".join(lines_of(told))
+
+
+async def test_a_rule_that_suspends_is_more_than_its_outcomes(tmp_path: Path) -> None:
+    holding = Holding(entity="card", lasts="1h")
+    rules = tuple(
+        msgspec.structs.replace(one, action="hold", hold=holding) if one.id == "never" else one
+        for one in BUSY.rules
+    )
+    book = msgspec.structs.replace(BUSY, rules=rules)
+    _, told = await plan_of(tmp_path, ListHistory(story(21, 100, book=BUSY)), book)
+    assert "suspends" in next(one["why"] for one in told["kept"] if one["rule"] == "never")
 
 
 async def test_every_rule_that_stays_is_needed(tmp_path: Path) -> None:
