@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,45 +21,28 @@ from models.names import CHAMPION, model_name
 from models.signature import ModelKeys, keys_folder
 from models.source import Catalogue, ModelRef, ModelSource
 from risk.bootstrap import shipped_book
-from risk.domain.clock import SystemClock
 from risk.domain.decision import Decision, decode_decision
-from risk.local import ports
 from risk.local.redis import RedisServer
-from risk.settings import Settings
-from risk.storage.api_keys import create_key
 from risk.versions.store import VersionStore
 from risk.versions.version import Version
 from streams.control import Control
 from streams.history import open_history
 from streams.publish import KafkaPublisher
 from streams.topics import Topics
+from tests.support.doors import Doors
 from tests.support.small_model import small_bundle
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
-WEIR = (sys.executable, "-m", "risk.cli")
 WORLD = "judged-again"
 STRICT = {"review_at": 0.000001, "block_at": 0.000002, "fallback": "block"}
 
 
-class Place:
-    """A state folder, and what runs on it."""
+class Place(Doors):
+    """The doors of a world, and models that they serve."""
 
     def __init__(self, home: Path, kafka: str, redis_url: str) -> None:
-        self.home = home
-        self.kafka = kafka
-        self.settings = Settings(home=home, world=WORLD)
-        self.api = f"http://127.0.0.1:{ports.pick(None)}"
-        self.environment = {
-            **os.environ,
-            "WEIR_HOME": str(home),
-            "WEIR_WORLD": WORLD,
-            "WEIR_KAFKA": kafka,
-            "WEIR_REDIS": redis_url,
-            "WEIR_MLFLOW": "http://127.0.0.1:9",
-        }
-        now_ms = SystemClock().now_ms()
-        _, token = create_key(self.settings, name="test", scopes=("decide",), now_ms=now_ms)
-        self.headers = {"Authorization": f"Bearer {token}"}
+        super().__init__(home, kafka, redis_url, WORLD)
+        self.headers = self.key("test", "decide")
 
     def serve_model(self, seed: int) -> str:
         """Have a model at hand for the next start; its digest."""
@@ -79,47 +57,6 @@ class Place:
         )
         source.serve(ref, CHAMPION)
         return bundle.model_digest
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Both doors."""
-        port = self.api.rpartition(":")[2]
-        started = [
-            subprocess.Popen([*WEIR, *arguments], env=self.environment)
-            for arguments in (["worker", "--slot", "0"], ["api", "--port", port])
-        ]
-        try:
-            ends = time.monotonic() + 90
-            while not ((self.home / "ready" / "worker-0").exists() and self._answers()):
-                assert all(process.poll() is None for process in started), "a door ended"
-                assert time.monotonic() < ends, "the doors were not ready in 90 s"
-                time.sleep(0.1)
-            yield
-        finally:
-            for process in started:
-                process.send_signal(signal.SIGTERM)
-            for process in started:
-                process.wait(30)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.api}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def weir(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
-        """Exit code, output and report of a command."""
-        report = self.home / "report.json"
-        report.unlink(missing_ok=True)
-        done = subprocess.run(
-            [*WEIR, *arguments, "--report", str(report)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        found = json.loads(report.read_bytes()) if report.exists() else {}
-        return done.returncode, done.stdout + done.stderr, found
 
     def ask(self, payment_id: str) -> dict[str, Any]:
         """Decide a payment over HTTP."""

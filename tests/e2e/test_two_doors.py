@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from risk.domain.clock import SystemClock
-from risk.local import ports
-from risk.settings import Settings
-from risk.storage.api_keys import create_key
+from streams.topics import LIVE_WORLD
+from tests.support.doors import Doors
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
-WEIR = (sys.executable, "-m", "risk.cli")
 BAD: list[tuple[bytes, str]] = [
     (b"{", "INVALID_JSON"),
     (b"\xff\xfe", "INVALID_JSON"),
@@ -32,59 +26,20 @@ BAD: list[tuple[bytes, str]] = [
 ]
 
 
-class Doors:
-    """Where the two doors of one world are."""
+class Place(Doors):
+    """The doors of the live world, and a shop's key."""
 
-    def __init__(self, kafka: str, api: str, key: str) -> None:
-        self.kafka = kafka
-        self.api = api
-        self.headers = {"Authorization": f"Bearer {key}"}
+    def __init__(self, home: Path, kafka: str, redis_url: str) -> None:
+        super().__init__(home, kafka, redis_url, LIVE_WORLD)
+        self.headers = self.key("test", "decide", "read")
 
 
 @pytest.fixture(scope="module")
-def doors(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+def doors(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A worker and an API on the session's Kafka and Redis, without a model."""
-    home = tmp_path_factory.mktemp("doors")
-    port = ports.pick(None)
-    environment = {
-        **os.environ,
-        "WEIR_HOME": str(home),
-        "WEIR_KAFKA": kafka,
-        "WEIR_REDIS": redis_url,
-        "WEIR_MLFLOW": "http://127.0.0.1:9",
-    }
-    started = [
-        subprocess.Popen([*WEIR, *arguments], env=environment)
-        for arguments in (["worker", "--slot", "0"], ["api", "--port", str(port)])
-    ]
-    try:
-        settings = Settings(home=home)
-        key = _key(settings)
-        api = f"http://127.0.0.1:{port}"
-        ends = time.monotonic() + 90
-        while not ((home / "ready" / "worker-0").exists() and _ready(api)):
-            assert all(process.poll() is None for process in started), "a door ended"
-            assert time.monotonic() < ends, "the doors were not ready in 90 s"
-            time.sleep(0.2)
-        yield Doors(kafka, api, key)
-    finally:
-        for process in started:
-            process.send_signal(signal.SIGTERM)
-        for process in started:
-            process.wait(20)
-
-
-def _key(settings: Settings) -> str:
-    now_ms = SystemClock().now_ms()
-    _, token = create_key(settings, name="test", scopes=("decide", "read"), now_ms=now_ms)
-    return token
-
-
-def _ready(api: str) -> bool:
-    try:
-        return httpx.get(f"{api}/readyz", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+    place = Place(tmp_path_factory.mktemp("doors"), kafka, redis_url)
+    with place.open():
+        yield place
 
 
 def payment(payment_id: str, who: str, **fields: Any) -> dict[str, Any]:
@@ -124,7 +79,7 @@ async def read(kafka: str, topic: str, wanted: int, which: str) -> list[dict[str
     return found
 
 
-async def test_the_same_payment_gets_the_same_judgement_at_both_doors(doors: Doors) -> None:
+async def test_the_same_payment_gets_the_same_judgement_at_both_doors(doors: Place) -> None:
     by_http = payment("two-http", "http")
     by_kafka = {**by_http, "id": "two-kafka"}
     for name in ("account", "card", "merchant", "device"):
@@ -143,7 +98,7 @@ async def test_the_same_payment_gets_the_same_judgement_at_both_doors(doors: Doo
     assert published == asked, "what was answered is what was published"
 
 
-async def test_a_payment_at_both_doors_is_decided_once(doors: Doors) -> None:
+async def test_a_payment_at_both_doors_is_decided_once(doors: Place) -> None:
     asked = payment("both-1", "both")
     await send(doors.kafka, [json.dumps(asked).encode()])
     async with httpx.AsyncClient(base_url=doors.api, headers=doors.headers) as client:
@@ -157,7 +112,7 @@ async def test_a_payment_at_both_doors_is_decided_once(doors: Doors) -> None:
     assert published == first.json()
 
 
-async def test_bad_input_is_set_aside_and_delays_nobody(doors: Doors) -> None:
+async def test_bad_input_is_set_aside_and_delays_nobody(doors: Place) -> None:
     good = [json.dumps(payment(f"good-{number}", "good")).encode() for number in range(20)]
     mixed = [one for number, one in enumerate(good) for one in (BAD[number % len(BAD)][0], one)]
     late = json.dumps(payment("late-1", "late", occurred_at="2020-01-01T00:00:00Z")).encode()
