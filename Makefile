@@ -87,8 +87,9 @@ bench: setup ## Measure against baselines, in half an hour; reports in var/repor
 	@$(BIN)/weir bench model --report $(REPORTS)/model.json
 	@$(BIN)/weir bench rules --report $(REPORTS)/rules.json $(ARGS)
 
-soak: setup ## A million payments through one worker, then the long tests; SOAK="--report soak.json"
+soak: setup ## A million payments through one worker, a swap of the model, the long tests; SOAK="--report soak.json"
 	@$(BIN)/weir bench soak $(SOAK)
+	@$(BIN)/weir bench swap --report $(REPORTS)/swap.json
 	@$(BIN)/pytest -m soak $(ARGS)
 
 chaos: setup ## Long run under kills
