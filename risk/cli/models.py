@@ -51,11 +51,11 @@ def list_models(world: _World = None, report: ReportFile = None) -> None:
             known.version,
             known.state,
             ", ".join(known.aliases),
-            rfc3339(known.created_at_ms),
+            rfc3339(known.created_at_ms)[:10],
             _number(known, "auc"),
             _number(known, "average_precision"),
-            known.catalogue[:12],
-            known.model[:12],
+            known.catalogue[:8],
+            known.model[:8],
         )
     Console().print(table if versions else "No model is registered; `weir train` makes one.")
 
