@@ -50,11 +50,12 @@ __all__ = [
 LOCK_MS: Final = 10_000
 WAIT_S: Final = 0.05
 CHUNK: Final = 200
-# Findings written at once: a log that several of them touch is read and written only once, and
-# one call is one fsync. Nobody else waits for Redis meanwhile, as the gate is closed.
-WRITE_CHUNK: Final = 500
+# Findings written together: a log that several of them touch, of up to 37 kB, is read and written
+# only once. Nobody else waits for Redis meanwhile, as the gate is closed.
+WRITE_CHUNK: Final = 5_000
+KEYS_AT_ONCE: Final = 1_000  # of one call, which is one fsync; their logs are in memory together
 SLICE: Final = 20  # records of one partition before another has its turn
-READ_MAX: Final = 2000  # records read before progress is written down, whatever they tell
+READS_OF_CHUNK: Final = 2  # times a chunk's records are read at most, whatever they tell
 Joined = tuple[int, dict[str, Script]]
 Progress = Callable[[int], None]
 """Called with how many more records were read."""
@@ -116,7 +117,10 @@ class _Reading:
 
 
 class Recovery:
-    """Joins the open epoch or makes the next one. One object for each process."""
+    """Joins the open epoch or makes the next one. One object for each process.
+
+    ``chunk`` findings are written together, and progress is noted after each chunk.
+    """
 
     def __init__(
         self,
@@ -125,12 +129,14 @@ class Recovery:
         truth: Truth,
         to_base: ToBase,
         lock_ms: int = LOCK_MS,
+        chunk: int = WRITE_CHUNK,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._truth = truth
         self._to_base = to_base
         self._lock_ms = lock_ms
+        self._chunk = chunk
         self._joining: asyncio.Task[Joined] | None = None
         self.last: Recovered | None = None
         """The report of the last recovery that this object finished."""
@@ -278,7 +284,7 @@ class Recovery:
         findings: list[Found] = []
         met: dict[Place, _Reading] = {}
         read = 0
-        while len(findings) < WRITE_CHUNK and read < READ_MAX:
+        while len(findings) < self._chunk and read < READS_OF_CHUNK * self._chunk:
             behind = [one for one in left if not one.over]
             if not behind:
                 break
@@ -320,17 +326,17 @@ class Recovery:
             return None
 
     async def _write(self, turn: _Turn, findings: Sequence[Found]) -> None:
-        batch = Batch(self._keys, findings)
+        batch = Batch(self._keys, findings, self._to_base)
         keys = batch.keys()
-        if not keys:
-            return
-        held = dict(zip(keys, await self._connection.call("MGET", *keys), strict=True))
-        writes = batch.writes(held, self._to_base)
-        arguments: list[Argument] = []
-        for _, value, seconds, settled in writes:
-            arguments += (value, seconds, b"1" if settled else b"0")
-        names = [key for key, _, _, _ in writes]
-        await self._run(turn, "restore", (self._keys.pending, *names), *arguments)
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            held = dict(zip(some, await self._connection.call("MGET", *some), strict=True))
+            writes = batch.writes(held)
+            arguments: list[Argument] = []
+            for _, value, seconds, settled in writes:
+                arguments += (value, seconds, b"1" if settled else b"0")
+            names = [key for key, _, _, _ in writes]
+            await self._run(turn, "restore", (self._keys.pending, *names), *arguments)
         turn.report.restored += len(findings)
 
     async def _save_claims(self, turn: _Turn, epoch: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,61 +135,62 @@ def _event(raw: msgspec.Raw, expected: bytes) -> AnyEvent:
 
 
 class Batch:
-    """A number of findings, merged into what Redis holds under their keys.
+    """A number of findings, sorted by the keys that they change.
 
     The result does not depend on the order of the findings, except that the first receipt
     of an event stands.
     """
 
-    def __init__(self, keys: Keys, findings: Sequence[Found]) -> None:
+    def __init__(self, keys: Keys, findings: Sequence[Found], to_base: ToBase) -> None:
         self._keys = keys
-        self._findings = findings
+        self._events: dict[bytes, list[ReceiptValue | ClaimedValue]] = {}
+        self._logs: dict[bytes, list[tuple[LogPosition, bytes]]] = {}
+        for one in findings:
+            self._add(one, to_base(one.event, one.rates))
+
+    def _add(self, one: Found, amount_base: int | None) -> None:
+        event, tenant = one.event, one.event.tenant
+        key = self._keys.event(tenant, event_key(event))
+        self._events.setdefault(key, []).append(one.value)
+        left = records(event, facts(event, record_kind(event), amount_base))
+        by_name = {(kind, identifier): record for kind, identifier, record in left}
+        for place in one.positions:
+            key = self._keys.log(tenant, place.kind, place.identifier)
+            record = by_name[place.kind, place.identifier]
+            self._logs.setdefault(key, []).append((place, record))
 
     def keys(self) -> list[bytes]:
         """Every key that may change, once."""
-        names = {self._event_key(one): None for one in self._findings}
-        for one in self._findings:
-            names.update(dict.fromkeys(self._log_key(one, place) for place in one.positions))
-        return list(names)
+        return [*self._events, *self._logs]
 
-    def writes(self, held: dict[bytes, bytes | None], to_base: ToBase) -> list[Write]:
-        """The writes that bring ``held`` (by key) to what the findings say."""
-        events: dict[bytes, tuple[bytes, bool]] = {}
-        logs: dict[bytes, Log] = {}
-        for one in self._findings:
-            key = self._event_key(one)
-            standing = events[key][0] if key in events else held.get(key)
-            receipt = isinstance(one.value, ReceiptValue)
+    def writes(self, held: Mapping[bytes, bytes | None]) -> list[Write]:
+        """The writes that bring the keys of ``held``, some of ``keys``, to what was found."""
+        made = []
+        for key, value in held.items():
+            if key in self._events:
+                made += self._event(key, value)
+            else:
+                made.append((key, self._log(key, value), LOG_TTL_S, False))
+        return made
+
+    def _event(self, key: bytes, standing: bytes | None) -> list[Write]:
+        """The first receipt stands, and before there is one, what Redis has, or the first claim."""
+        written: list[Write] = []
+        for value in self._events[key]:
+            receipt = isinstance(value, ReceiptValue)
             if standing is None or (receipt and standing[:1] != b"R"):
-                events[key] = (one.value.pack(), receipt)
-            self._put(one, held, logs, to_base)
-        return [
-            (key, value, RECEIPT_TTL_S if settled else LOG_TTL_S, settled)
-            for key, (value, settled) in events.items()
-        ] + [(key, log.pack(), LOG_TTL_S, False) for key, log in logs.items()]
+                standing = value.pack()
+                written = [(key, standing, RECEIPT_TTL_S if receipt else LOG_TTL_S, receipt)]
+        return written
 
-    def _put(
-        self, one: Found, held: dict[bytes, bytes | None], logs: dict[bytes, Log], to_base: ToBase
-    ) -> None:
-        """Put the records of one finding at their recorded sequences."""
-        amount = to_base(one.event, one.rates)
-        left = records(one.event, facts(one.event, record_kind(one.event), amount))
-        by_name = {(kind, identifier): record for kind, identifier, record in left}
-        for place in one.positions:
-            key = self._log_key(one, place)
-            if key not in logs:
-                value = held.get(key)
-                logs[key] = unpack_log(value) if value else Log(0, 0, 0, bytearray())
-            log = logs[key]
+    def _log(self, key: bytes, value: bytes | None) -> bytes:
+        """The log with every record at its recorded sequence."""
+        log = unpack_log(value) if value else Log(0, 0, 0, bytearray())
+        for place, record in self._logs[key]:
             if place.sequence >= log.following:
                 log.incarnation, log.base = place.incarnation, place.base
-            log.put(place.sequence, by_name[place.kind, place.identifier])
-
-    def _event_key(self, one: Found) -> bytes:
-        return self._keys.event(one.event.tenant, event_key(one.event))
-
-    def _log_key(self, one: Found, place: LogPosition) -> bytes:
-        return self._keys.log(one.event.tenant, place.kind, place.identifier)
+            log.put(place.sequence, record)
+        return log.pack()
 
 
 def place_keeper(value: bytes | None) -> Publication | None:

@@ -26,6 +26,7 @@ from streams.topics import Topics, redis_prefix
 from streams.truth import KafkaTruth
 from streams.truth_whole import WholeTruth
 from tests.streams.test_history import weir
+from tests.support.memory import CHUNK
 from tests.support.proof_world import publish, story, to_base
 
 TOPICS = ("decisions", "ledger")
@@ -77,7 +78,7 @@ async def _interrupted(kafka: str, redis_url: str, topics: Topics, root: Path) -
         async with KafkaPublisher(kafka, topics) as publisher:
             truth = Breaking(KafkaTruth(kafka, topics, publisher), root)
             with pytest.raises(Unavailable):
-                await Recovery(connection, keys, truth, to_base).rebuild()
+                await Recovery(connection, keys, truth, to_base, chunk=CHUNK).rebuild()
         return (await redis_digest(connection, keys)).hex
     finally:
         await connection.close()

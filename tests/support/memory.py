@@ -169,6 +169,9 @@ def delivered(publication: Publication, partition: int = 0, offset: int = 7) -> 
     return Delivery(publication, partition, offset)
 
 
+CHUNK = 200  # small, so that what is interrupted has several behind it
+
+
 class Node:
     """One process on a Redis world: its connection, its recovery and its memory."""
 
@@ -182,7 +185,7 @@ class Node:
         self.connection = connection
         self.keys = Keys(prefix)
         self.truth = truth
-        self.recovery = Recovery(connection, self.keys, truth, to_base, lock_ms)
+        self.recovery = Recovery(connection, self.keys, truth, to_base, lock_ms, CHUNK)
         self.memory = RedisMemory(
             connection, self.keys, witness, self.recovery, ManualClock(START_MS)
         )
