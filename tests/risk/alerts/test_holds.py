@@ -115,6 +115,7 @@ def test_nobody_is_held_by_other_decisions(at: Desk) -> None:
         held("p-4", "device"),  # without a device
         held("p-5", "daily", of="0" * 64),
         held("p-6", "daily", at_ms=NOW_MS - 25 * HOUR_MS),  # it would have ended
+        held("p-7", "daily", card="4111111111111111"),  # refused at every door, so a forged one
     ]
     assert applied(at, *other) == 0
     assert standing(at) == {}

@@ -16,6 +16,7 @@ from risk.rules.book_file import STARTER_BOOK, canonical_text, comments_of, load
 from risk.rules.compiler import Tables, names_of
 from risk.rules.formatter import formatted, written
 from risk.rules.functions import FUNCTIONS
+from risk.rules.holding import Holding
 from risk.rules.local_time import local_ms
 from risk.rules.parser import parse
 from risk.rules.reference import editor_data, markdown
@@ -120,6 +121,13 @@ def test_books_have_a_canonical_form_with_the_same_content() -> None:
 )  # fmt: skip
 def test_sentences(text: str, words: str) -> None:
     assert sentence(parse(text)) == words
+
+
+def test_a_hold_says_whom_and_how_long() -> None:
+    told = rule_sentence("hold", parse("amount > 5"), Holding(entity="card", lasts="2d"))
+    assert told == (
+        "Block the payment when amount is more than 5. Its card is suspended for 2 days."
+    )
 
 
 def test_every_function_and_rule_has_a_sentence() -> None:
