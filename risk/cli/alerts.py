@@ -35,11 +35,11 @@ def run(
 ) -> None:
     """Publish alerts from the decisions of a world until SIGTERM, and hold whom rules hold.
 
-    It may be killed at any time. A process of its own, one for each world; `weir run` starts it. How far it is stands in
-    alerts/WORLD of the state folder. Without that a live world is begun --back-hours before now,
-    another with its first decision; what stands on the topic already is not raised again. Metrics
-    weir_alerts_* and weir_holds_total at /metrics. Exit codes: 0 stopped, 1 a part failed, 2 bad input, 3 another one
-    publishes the alerts of this world.
+    It may be killed at any time. A process of its own, one for each world; `weir run` starts it.
+    How far it is stands in alerts/WORLD of the state folder. Without that a live world is begun
+    --back-hours before now, another with its first decision; what stands on the topic already is
+    not raised again. Metrics weir_alerts_* and weir_holds_total at /metrics. Exit codes: 0 stopped,
+    1 a part failed, 2 bad input, 3 another one publishes the alerts of this world.
     """
     import asyncio
 
