@@ -22,7 +22,7 @@ from features.proof.origin import Origin, unpack_origin
 from features.proof.rebuilder import Asked, Batch, Item, Rebuilder
 from features.proof.told import ToBase
 from features.proof.witness import Content, contents
-from features.records import AMOUNT_UNKNOWN, Facts, unpack
+from features.records import AMOUNT_UNKNOWN, RECORD_WORDS, Facts, unpack
 from features.steps import Past, Step
 from risk.domain.errors import BadConfiguration
 from risk.domain.limits import HORIZON_MS, SKEW_MS_MAX
@@ -249,7 +249,7 @@ def _held(arena: Arena, log: int, sequence: int, kind: str) -> tuple[Facts, Orig
     if arena.places.state[at] not in (KNOWN, UNRATED):
         return None
     origin = unpack_origin(int(arena.places.origin[at]))
-    return unpack(arena.places.words[at].tobytes(), kind), origin
+    return unpack(arena.places.words[at, :RECORD_WORDS].tobytes(), kind), origin
 
 
 def _steps(step: Step) -> Iterator[Step]:

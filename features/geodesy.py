@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from numba import njit
+from features.compiled import compiled
 
 # Distances on a sphere of this radius. Places in records are rounded down to 1/65534 of their
 # range, at most 0.7 km; between such places the result is right to 1 mm, and to 1 m from
@@ -22,7 +22,7 @@ _SIN: Final = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(10))
 _ARCSIN: Final = tuple(math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(26))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sin(x: float) -> float:
     square = x * x
     total = 0.0
@@ -31,7 +31,7 @@ def _sin(x: float) -> float:
     return total * x
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _arcsin(x: float) -> float:
     reduced = math.sqrt((1.0 - x) * 0.5) if x > 0.5 else x
     square = reduced * reduced
@@ -42,7 +42,7 @@ def _arcsin(x: float) -> float:
     return _HALF_PI - 2.0 * total if x > 0.5 else total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distance_km(lat: int, lon: int, other_lat: int, other_lon: int) -> float:
     """Great circle (haversine) between two places in record units, 1 to 65535."""
     north = lat - 1

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features import operations as ops
 from features import rollup_kernel
+from features.compiled import compiled
 from features.geodesy import distance_km
 from features.program import Program, catalogue_program
 from features.records import AMOUNT_UNKNOWN, RECORD_WORDS
@@ -54,7 +55,7 @@ from risk.domain.limits import (
 
 # SHA-256 (its start) of operations.py, geodesy.py, reductions.py and rollup_kernel.py; a test
 # says what it is.
-PARTS: Final = "bd7a1581099c7a68"
+PARTS: Final = "fa761e7c784ba6bf"
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
@@ -112,7 +113,7 @@ _COMPARING: Final = (
 _NO_RECORD: Final = -(1 << 60)  # age of the first record of an empty tail
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decode(
     words: NDArray[np.uint32], span: Ints, slot: int, now: int, work: _Work
 ) -> tuple[int, int, int]:
@@ -164,7 +165,7 @@ def _decode(
     return seen, kinds, first_age
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _of_newest(row: Ints, held: Ints, chosen: Places, facts: Ints) -> tuple[float, int]:
     """Operations that look at one record; also how far back it lies, else the window."""
     op, window, field = row[0], row[2], row[4]
@@ -185,7 +186,7 @@ def _of_newest(row: Ints, held: Ints, chosen: Places, facts: Ints) -> tuple[floa
     return float(held[AGE, at]), depth
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _choose(held: Ints, seen: int, mask: int, chosen: Places) -> int:
     """Fill ``chosen`` with the records of some kinds, in sequence order."""
     n = 0
@@ -195,7 +196,7 @@ def _choose(held: Ints, seen: int, mask: int, chosen: Places) -> int:
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _narrow(ages: Ints, chosen: Places, wider: int, window: int) -> int:
     """Keep those of the ``wider`` chosen records that lie in the window."""
     n = 0
@@ -206,7 +207,7 @@ def _narrow(ages: Ints, chosen: Places, wider: int, window: int) -> int:
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _over_tail_more(
     row: Ints, facts: Ints, work: _Work, chosen: Places, generation: int
 ) -> tuple[float, int]:
@@ -229,7 +230,7 @@ def _over_tail_more(
     return labelled_run(row, held, chosen, work.marks, generation)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _over_tail(row: Ints, facts: Ints, work: _Work, n: int, generation: int) -> tuple[float, int]:
     """The value of one row of the program, and how far back in ms it had to look."""
     held, chosen = work.held, work.chosen[:n]
@@ -256,7 +257,7 @@ def _over_tail(row: Ints, facts: Ints, work: _Work, n: int, generation: int) -> 
     return counted(op, held[field], chosen, missing, compared), window
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _combine(op: int, left: float, right: float, number: int) -> float:
     """Operations over earlier results; a missing input gives a missing result."""
     if op == ops.DIVIDE:
@@ -272,7 +273,7 @@ def _combine(op: int, left: float, right: float, number: int) -> float:
     return left * _HOUR_MS / (right if right > _MINUTE_MS or math.isnan(right) else _MINUTE_MS)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tiled(row: Ints, limits: Ints) -> bool:
     """Whether tiles can tell what lies before the tail; see ``Step.tiled``."""
     if row[2] < limits[5]:
@@ -282,7 +283,7 @@ def _tiled(row: Ints, limits: Ints) -> bool:
     return row[4] == ops.FIELD_AMOUNT and row[0] in (ops.SUM, ops.KNOWN, ops.MAXIMUM)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generation: int) -> int:
     """Fill values and doubts of the rows over tails; returns the next free generation."""
     values, doubts = work.values, work.doubts
@@ -317,7 +318,7 @@ def _run_tails(batch: Batch, item: int, program: Program, work: _Work, generatio
     return generation
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run_rest(facts: Ints, program: Program, work: _Work) -> None:
     """Fill values and doubts of the rows over the event and over earlier rows."""
     values, doubts = work.values, work.doubts

@@ -10,10 +10,10 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features import operations as ops
+from features.compiled import compiled
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.uint32]  # unsigned: numba need not look for indices from the end
@@ -30,7 +30,7 @@ _THURSDAY: Final = 3  # 1970-01-01
 NEVER: Final = -(1 << 61)  # looks back less far than any tail
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spread(amounts: Ints, chosen: Places, clamp: int) -> float:
     """Population standard deviation; missing for fewer than two amounts.
 
@@ -54,7 +54,7 @@ def spread(amounts: Ints, chosen: Places, clamp: int) -> float:
     return math.sqrt((float(squares) - float(rest * rest) / float(n)) / float(n))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distinct(values: Ints, chosen: Places, marks: Ints, generation: int, left_out: int) -> float:
     """How many different values, without 0 and ``left_out``.
 
@@ -76,7 +76,7 @@ def distinct(values: Ints, chosen: Places, marks: Ints, generation: int, left_ou
     return float(n)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def counted(op: int, values: Ints, chosen: Places, missing: int, compared: int) -> float:
     """Sums, counts and the largest of the values that are not missing."""
     total = -1 if op == ops.MAXIMUM else 0
@@ -97,7 +97,7 @@ def counted(op: int, values: Ints, chosen: Places, missing: int, compared: int) 
     return math.nan if total < 0 else float(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def newest(values: Ints, times: Ints, chosen: Places) -> int:
     """The latest record with a value, by time and then by sequence; -1 where there is none."""
     found = -1
@@ -107,7 +107,7 @@ def newest(values: Ints, times: Ints, chosen: Places) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def extreme_age(op: int, values: Ints, ages: Ints, chosen: Places, own: int) -> float:
     """OLDEST_AGE and OLDEST_SAME_AGE."""
     oldest = -1
@@ -117,7 +117,7 @@ def extreme_age(op: int, values: Ints, ages: Ints, chosen: Places, own: int) -> 
     return math.nan if oldest < 0 else float(oldest)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def near_hour(times: Ints, chosen: Places, hour: int) -> float:
     """How many lie at most one hour of the day (UTC) from ``hour``."""
     total = 0
@@ -127,7 +127,7 @@ def near_hour(times: Ints, chosen: Places, hour: int) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def same_weekday(times: Ints, chosen: Places, weekday: int) -> float:
     """How many fall on ``weekday`` (UTC, 0 Monday)."""
     total = 0
@@ -136,7 +136,7 @@ def same_weekday(times: Ints, chosen: Places, weekday: int) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def multiples(amounts: Ints, chosen: Places, number: int) -> float:
     """How many amounts above 0 are a multiple of ``number``; the quotient is only guessed."""
     inverse = 1.0 / float(number)
@@ -147,7 +147,7 @@ def multiples(amounts: Ints, chosen: Places, number: int) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def just_under(amounts: Ints, chosen: Places, threshold: int) -> float:
     """How many amounts are below ``threshold``, by a tenth of it at most."""
     lowest = threshold - threshold // 10
@@ -157,7 +157,7 @@ def just_under(amounts: Ints, chosen: Places, threshold: int) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def recent_median(amounts: Ints, chosen: Places, recent: Ints, size: int) -> tuple[float, bool]:
     """Median of the ``size`` known amounts that came last; also whether there were so many."""
     n = 0
@@ -178,7 +178,7 @@ def recent_median(amounts: Ints, chosen: Places, recent: Ints, size: int) -> tup
     return float(recent[(n - 1) // 2] + recent[n // 2]) / 2.0, n == size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place_of(marks: Ints, mark: int) -> int:
     """Where ``mark`` (generation and value) stands in the hash set, or would stand."""
     last = len(marks) - 1
@@ -188,7 +188,7 @@ def _place_of(marks: Ints, mark: int) -> int:
     return place
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def labelled_run(
     row: Ints, held: Ints, chosen: Places, marks: Ints, generation: int
 ) -> tuple[float, int]:
@@ -212,7 +212,7 @@ def labelled_run(
     return (float(held[AGE, first]) if length > 0 else math.nan), window
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clean_after_run(
     row: Ints, held: Ints, chosen: Places, marks: Ints, generation: int
 ) -> tuple[float, int]:
@@ -245,7 +245,7 @@ def clean_after_run(
     return float(clean), NEVER
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gone(row: Ints, held: Ints, chosen: Places, now: int) -> tuple[float, int]:
     """What the others took in the hour after the newest of some kinds, over its amount."""
     times, amounts, bits = held[TIME], held[ops.FIELD_AMOUNT], held[BIT]

@@ -28,6 +28,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.operations import COUNT, KNOWN, MAXIMUM, SUM
 from features.records import AMOUNT_UNKNOWN
 from risk.domain.kinds import HOLE
@@ -43,20 +44,20 @@ LIMITS: Final = np.array([HOUR_TILES_MS, TILES_KEPT_MS], np.int64)
 _LOW: Final = 0xFFFFFFFF
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def begins_ms(newest_ms: int, back_ms: int) -> int:
     """The beginning of the day that lies ``back_ms`` before the newest record."""
     return (newest_ms - back_ms) // DAY_MS * DAY_MS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _key(time_ms: int, coarse_ms: int) -> int:
     """The key, without its kind, of the tile that a time lies in."""
     hour = time_ms // DAY_MS * 24 if time_ms < coarse_ms else time_ms // HOUR_MS
     return hour << 5
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add(cells: Words, held: int, key: int, newest_ms: int, of: tuple[int, int, int, int]) -> int:
     """Add records, known ones, sum and largest to the cell of ``key``; how many cells are held."""
     at = held
@@ -65,7 +66,8 @@ def _add(cells: Words, held: int, key: int, newest_ms: int, of: tuple[int, int, 
     newest = newest_ms - (key >> 5) * HOUR_MS
     if at == 0 or np.int64(cells[at - 1, 0]) != key:
         for later in range(held, at, -1):
-            cells[later] = cells[later - 1]
+            for word in range(CELL_WORDS):
+                cells[later, word] = cells[later - 1, word]
         cells[at, 0], cells[at, 1] = key, newest
         cells[at, 2], cells[at, 3] = of[0], of[1]
         cells[at, 4], cells[at, 5], cells[at, 6] = of[2] & _LOW, of[2] >> 32, of[3]
@@ -80,7 +82,7 @@ def _add(cells: Words, held: int, key: int, newest_ms: int, of: tuple[int, int, 
     return held
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _move_on(cells: Words, held: int, coarse_ms: int, dropped_ms: int) -> int:
     """Make day tiles of what lies before ``coarse_ms``, and drop what is too old."""
     left = 0
@@ -101,7 +103,7 @@ def _move_on(cells: Words, held: int, coarse_ms: int, dropped_ms: int) -> int:
     return left
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fold(
     cells: Words, held: int, newest_ms: int, words: Words, span: tuple[int, int], limits: Ints
 ) -> tuple[int, int]:
@@ -165,7 +167,7 @@ def fold_tails(words: Words, cells: Words, asked: Ints, limits: Ints, out: Words
     return told
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def with_tiles(
     row: Ints, value: float, cells: Words, tiles: Ints, now_ms: int, limits: Ints
 ) -> tuple[float, bool]:

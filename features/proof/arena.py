@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.proof.arena_kernel import (
     CLASSES,
     NOBODY,
+    PLACE_WORDS,
     Entries,
     Ints,
     Logs,
@@ -55,6 +56,7 @@ class Arena:
         self.places = _new_places(_ROOM)
         self.logs = _new_logs(_LOGS)
         self._rooms = Rooms(np.full(CLASSES, -1, np.int64), np.zeros(1, np.int64))
+        self._pinned: Ints = np.empty(0, np.int64)
         self.names = new_names(_LOGS)
         self._room = room()
 
@@ -101,7 +103,7 @@ class Arena:
 
     @property
     def words(self) -> NDArray[np.uint32]:
-        """The words of all places, as the kernel wants them: read-only."""
+        """The rows of all places, which begin with the words that the kernel wants: read-only."""
         view = self.places.words.view()
         view.flags.writeable = False
         return view
@@ -126,8 +128,9 @@ class Arena:
 
     def pin(self, asked: Ints) -> None:
         """Keep what these rows of log, tail_from ... look at, and nothing else, for later."""
-        self.logs.pin[:] = self.logs.folded
-        np.minimum.at(self.logs.pin, asked[:, 0], asked[:, 1])
+        self.logs.pin[self._pinned] = self.logs.folded[self._pinned]
+        self._pinned = asked[:, 0]
+        np.minimum.at(self.logs.pin, self._pinned, asked[:, 1])
 
     def at(self, log: int, sequence: int) -> int:
         """Where a held sequence stands in the arrays."""
@@ -151,15 +154,15 @@ def _grown_logs(held: Logs) -> Logs:
 
 
 def _new_places(count: int) -> Places:
-    """Origin and arrival of a place lie side by side, as they are written together."""
-    pair = np.zeros((count, 2), np.int64)
-    words = np.empty((count, RECORD_WORDS), np.uint32)
-    return Places(words, np.zeros(count, np.uint8), pair[:, 0], pair[:, 1])
+    line_bytes = 4 * PLACE_WORDS
+    room = np.empty((count + 1) * line_bytes, np.uint8)
+    begin = -room.ctypes.data % line_bytes
+    words = room[begin : begin + count * line_bytes].view(np.uint32).reshape(count, PLACE_WORDS)
+    numbers = words.view(np.int64)
+    return Places(words, words[:, RECORD_WORDS], numbers[:, 5], numbers[:, 6])
 
 
 def _grown_places(held: Places) -> Places:
-    count = len(held.state)
-    grown = _new_places(2 * count)
-    grown.words[:count], grown.state[:count] = held.words, held.state
-    grown.origin[:count], grown.arrived_ms[:count] = held.origin, held.arrived_ms
+    grown = _new_places(2 * len(held.words))
+    grown.words[: len(held.words)] = held.words
     return grown

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.records import HOLE_RECORD, RECORD_WORDS
 from risk.domain.limits import LOG_TTL_S
 
@@ -17,6 +17,7 @@ KEEP: Final = 4096  # places of one log; at least a chunk of history and a tail
 PINNED_MAX: Final = 1 << 20  # places of one log, whoever waits for them
 SMALLEST: Final = 8  # places of the smallest room
 CLASSES: Final = 40
+PLACE_WORDS: Final = 16
 
 UNKNOWN: Final = 0
 KNOWN: Final = 1
@@ -35,10 +36,13 @@ _HOLE: Final = np.frombuffer(HOLE_RECORD, dtype="<u4")
 
 
 class Places(NamedTuple):
-    """By place: the nine words, whether and how it is known, whence, and when it arrived."""
+    """By place: the nine words, whether and how it is known, whence, and when it arrived.
+
+    All of it lies in one row of ``words``, a line of the processor's cache, behind the nine.
+    """
 
     words: NDArray[np.uint32]
-    state: NDArray[np.uint8]
+    state: NDArray[np.uint32]
     origin: Ints
     arrived_ms: Ints
 
@@ -69,7 +73,7 @@ class Rooms(NamedTuple):
     next: Ints
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _class_of(places: int) -> int:
     room, size = 0, SMALLEST
     while size < places:
@@ -78,7 +82,7 @@ def _class_of(places: int) -> int:
     return room
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _take_room(places: Places, rooms: Rooms, room: int) -> int:
     """Where a free room of a class begins; -1 where the arrays must grow."""
     size = SMALLEST << room
@@ -97,13 +101,13 @@ def _take_room(places: Places, rooms: Rooms, room: int) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _give_room(places: Places, rooms: Rooms, room: int, at: int) -> None:
     places.origin[at] = rooms.free[room]
     rooms.free[room] = at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lay_out(
     places: Places, logs: Logs, rooms: Rooms, log: int, first: int, following: int
 ) -> bool:
@@ -117,11 +121,8 @@ def _lay_out(
         low, high = max(first, logs.first[log]), min(following, logs.following[log])
         for sequence in range(low, high):
             source, target = old + sequence - logs.first[log], at + sequence - first
-            for word in range(RECORD_WORDS):
+            for word in range(PLACE_WORDS):
                 places.words[target, word] = places.words[source, word]
-            places.state[target] = places.state[source]
-            places.origin[target] = places.origin[source]
-            places.arrived_ms[target] = places.arrived_ms[source]
         _give_room(places, rooms, logs.room[log], old)
         if first > logs.first[log]:
             logs.dropped[log] = 1
@@ -129,7 +130,7 @@ def _lay_out(
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
     """Redis had forgotten the log, because nothing happened for its whole lifetime."""
     _give_room(places, rooms, logs.room[log], logs.start[log])
@@ -139,7 +140,7 @@ def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
     logs.folded[log], logs.pin[log] = 0, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _same(one: NDArray[np.uint32], at: int, other: NDArray[np.uint32], number: int) -> bool:
     differing = 0
     for word in range(RECORD_WORDS):
@@ -147,7 +148,7 @@ def _same(one: NDArray[np.uint32], at: int, other: NDArray[np.uint32], number: i
     return differing == 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ensure(places: Places, logs: Logs, rooms: Rooms, log: int, sequence: int) -> int:
     """Make room for a sequence: STORED, or DROPPED where it is too old, or FULL."""
     if logs.room[log] < 0:
@@ -181,7 +182,7 @@ class Entries(NamedTuple):
     results: NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_one(
     places: Places, logs: Logs, rooms: Rooms, entries: Entries, number: int, cut_ms: int
 ) -> int:
@@ -223,7 +224,7 @@ def _put_one(
     return STORED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put(places: Places, logs: Logs, rooms: Rooms, entries: Entries, begin: int, cut_ms: int) -> int:
     """Put entries from ``begin`` on; returns how far it came (the arrays may have to grow)."""
     for number in range(begin, len(entries.rows)):
@@ -247,7 +248,7 @@ class Seen(NamedTuple):
     void: int  # 1 where ``gap`` was told by a void record
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def see(places: Places, logs: Logs, asked: Ints, whole: bool, out: Ints) -> None:
     """Look at tails. ``asked`` rows: log, tail_from, sequence, base; ``out`` rows: ``Seen``.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from features.compiled import compiled
 
 Bytes = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
@@ -56,12 +57,12 @@ def hasher(digest_bytes: int, person: bytes) -> Hasher:
     return Hasher(start, np.zeros(8, np.uint64), np.zeros(_WORDS, np.uint64))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _turned(value: np.uint64, right: int) -> np.uint64:
     return value >> np.uint64(right) | value << np.uint64(64 - right)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mixed(
     a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64, x: np.uint64, y: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -77,7 +78,7 @@ def _mixed(
     return a, b, c, d
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _compress(h: U64, m: U64, count: int, last: bool) -> None:
     """The function F."""
     v0, v1, v2, v3, v4, v5, v6, v7 = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]
@@ -105,7 +106,7 @@ def _compress(h: U64, m: U64, count: int, last: bool) -> None:
     h[7] ^= v7 ^ v15
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _word(text: Bytes, at: int, end: int) -> np.uint64:
     """Eight bytes from ``at`` on, little-endian; zeros from ``end`` on."""
     value = np.uint64(0)
@@ -118,11 +119,12 @@ def _word(text: Bytes, at: int, end: int) -> np.uint64:
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def blake(of: Hasher, text: Bytes, begin: int, end: int) -> None:
     """Leave the hash of ``text[begin:end]`` in ``of.state``, eight bytes to a word."""
     h, m = of.state, of.block
-    h[:] = of.start
+    for word in range(len(h)):
+        h[word] = of.start[word]
     at = begin
     while True:
         last = end - at <= BLOCK_BYTES
@@ -134,7 +136,7 @@ def blake(of: Hasher, text: Bytes, begin: int, end: int) -> None:
         at += BLOCK_BYTES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def big_endian(word: np.uint64, count: int) -> np.uint64:
     """The number of which the first ``count`` bytes of a hash are the big-endian text."""
     value = np.uint64(0)

@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.operations import SLOTS
 from features.proof.told import INCARNATION_MAX, SEQUENCE_MAX, Told
 from features.records import RECORD_WORDS, ROLE_OF_KIND, ROLES
@@ -75,7 +75,7 @@ def packed(of: Columns, logs: Ints, hashes: Ints) -> tuple[NDArray[np.uint32], I
     return words, roles
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pack(
     of: Columns, hashes: Ints, own_roles: Ints, words: NDArray[np.uint32], roles: Ints
 ) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features import folded
 from features.proof.arena import Arena
 from features.proof.arena_kernel import KNOWN, TOLD_VOID, UNRATED, Ints
+from features.records import RECORD_WORDS
 from features.rollup_kernel import CELL_WORDS
 from features.rollups import Rollup
 
@@ -85,7 +86,7 @@ class Fallen:
         if len(told):
             last = at + int(told[np.argmax(places.arrived_ms[at + told])])
             self._arrived(log, int(places.arrived_ms[last]), int(places.origin[last]))
-        rollup.fold(begin, places.words[at : at + count].tobytes(), keep)
+        rollup.fold(begin, places.words[at : at + count, :RECORD_WORDS].tobytes(), keep)
         logs.folded[log] = logs.pin[log] = keep
 
     def _arrived(self, log: int, arrived_ms: int, origin: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.proof.arena_kernel import Ints
 from risk.domain.kinds import HOLE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_late(
     words: NDArray[np.uint32], arrived_ms: Ints, spans: Ints, times: Ints, out: Ints
 ) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from features.compiled import compiled
 from features.proof.blake import U64, Hasher, big_endian, blake, hasher
 from features.proof.scan import Bytes, Ints
 from features.proof.scan_event import ENTITIES
@@ -29,7 +29,7 @@ from risk.domain.ids import HASH20_MAX
 from risk.domain.kinds import ENTITY_KINDS
 
 # SHA-256 (its start) of blake.py, scan_event.py and scan_record.py; a test says what it is.
-PARTS: Final = "49dc6b2de42aedc4"
+PARTS: Final = "bb0617c830ff64f1"
 FULL: Final = -1  # the arrays must grow first
 KEY_BYTES: Final = 2 * TEXT_MAX + 2
 _LOGS: Final = 1 << 12
@@ -106,7 +106,7 @@ def name_of(held: Names, number: int) -> tuple[str, str, str]:
     return tenant.decode(), ENTITY_KINDS[key[0]], identifier.decode()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(table: Ints, marks: U64, count: int) -> None:
     last = len(table) - 1
     for number in range(count):
@@ -116,7 +116,7 @@ def _fill(table: Ints, marks: U64, count: int) -> None:
         table[at] = number + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hash20(key: Bytes, end: int, of: Room) -> int:
     """As ``risk.domain.ids.hash20`` of the tenant, the role and the identifier."""
     text, n, at = of.text, 0, 1
@@ -138,7 +138,7 @@ def _hash20(key: Bytes, end: int, of: Room) -> int:
     return 1 + int(number)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number_of(held: Names, key: Bytes, end: int, of: Room) -> int:
     """The number of the key ``key[:end]``, a new one for a new log; FULL where there is no room."""
     mark = _FNV_BASIS
@@ -163,14 +163,15 @@ def number_of(held: Names, key: Bytes, end: int, of: Room) -> int:
         return FULL
     held.table[at] = number + 1
     held.marks[number] = mark
-    held.pool[begin : begin + end] = key[:end]
+    for place in range(end):
+        held.pool[begin + place] = key[place]
     held.starts[number + 1] = begin + end
     held.hashes[number] = _hash20(key, end, of)
     held.used[0] = number + 1
     return int(number)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number_rows(buf: Bytes, rows: Ints, held: Names, of: Room, logs: Ints, begin: int) -> int:
     """Fill ``logs`` (n, KINDS) with the numbers of the places of the rows that were read, from
     row ``begin`` on; returns how far it came (the arrays may have to grow).

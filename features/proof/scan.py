@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from features.compiled import compiled
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -38,7 +39,7 @@ def literals(texts: list[bytes]) -> tuple[Bytes, Ints]:
     return np.frombuffer(b"".join(texts), np.uint8).copy(), ends.astype(np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def literal(buf: Bytes, at: int, texts: Bytes, starts: Ints, number: int) -> int:
     """The place behind one of the literals."""
     if at < 0:
@@ -50,7 +51,7 @@ def literal(buf: Bytes, at: int, texts: Bytes, starts: Ints, number: int) -> int
     return at + int(starts[number + 1] - begin)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def one_of(
     buf: Bytes, at: int, texts: Bytes, starts: Ints, first: int, end: int
 ) -> tuple[int, int]:
@@ -62,7 +63,7 @@ def one_of(
     return NOT, NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def plain_text(buf: Bytes, at: int) -> int:
     """The place of the quote that ends a text of printable ASCII without escapes."""
     if at < 0:
@@ -76,13 +77,13 @@ def plain_text(buf: Bytes, at: int) -> int:
         at += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def byte(buf: Bytes, at: int, of: int) -> int:
     """The place behind one byte."""
     return at + 1 if at >= 0 and buf[np.uint64(at)] == of else NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def whole(buf: Bytes, at: int) -> tuple[int, int]:
     """The place behind a number of at most 15 digits that is not negative, and its value."""
     if at < 0:
@@ -98,7 +99,7 @@ def whole(buf: Bytes, at: int) -> tuple[int, int]:
     return at, value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number(buf: Bytes, at: int) -> int:
     """The place behind any JSON number whose size a float can hold."""
     if at < 0:
@@ -129,7 +130,7 @@ def number(buf: Bytes, at: int) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decimal(buf: Bytes, at: int) -> tuple[int, float, bool]:
     """The place behind a number without exponent, its value, and whether that is rounded right.
 
@@ -163,7 +164,7 @@ def decimal(buf: Bytes, at: int) -> tuple[int, float, bool]:
     return at, (-value if negative else value), mantissa <= _MANTISSA_MAX
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _two(buf: Bytes, at: int, most: int) -> int:
     """The value of two digits; far below zero where they are none, or more than ``most``."""
     tens, ones = int(buf[np.uint64(at)]) - _ZERO, int(buf[np.uint64(at + 1)]) - _ZERO
@@ -172,7 +173,7 @@ def _two(buf: Bytes, at: int, most: int) -> int:
     return tens * 10 + ones
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def moment(buf: Bytes, at: int) -> tuple[int, int]:
     """The place behind the quote after RFC 3339 text in UTC from 1970 to 2099, and its
     milliseconds. Its fraction has no, three or six digits.
@@ -210,7 +211,7 @@ def moment(buf: Bytes, at: int) -> tuple[int, int]:
     return at, ((days * _DAY_S + hour * 3600 + minute * 60 + second) * 1000 + ms)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def same(buf: Bytes, one: int, one_end: int, other: int, other_end: int) -> bool:
     """Whether two stretches of the bytes are alike."""
     if one_end - one != other_end - other:

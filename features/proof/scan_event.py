@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.proof.scan import (
     NOT,
     Bytes,
@@ -147,7 +147,7 @@ KIND_TEXTS, KIND_STARTS = literals([one.encode() for one in RECORD_KINDS])
 ENTITY_TEXTS, ENTITY_STARTS = literals([f'["{one}","'.encode() for one in ENTITY_KINDS])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _letters(buf: Bytes, at: int, count: int) -> tuple[int, int]:
     """The place behind the quote after some capital letters, and these as a number."""
     if at < 0:
@@ -161,13 +161,13 @@ def _letters(buf: Bytes, at: int, count: int) -> tuple[int, int]:
     return byte(buf, at + count, 34), code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _angle(degrees: float, reach: float) -> int:
     """As ``features.records`` packs an angle."""
     return 1 + int((degrees + reach) * 65534.0 / (2.0 * reach))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(buf: Bytes, at: int, key: int, row: Ints) -> int:
     """A latitude or longitude. Its last digits matter only next to where the packed one steps."""
     reach = 90.0 if key == _LAT else 180.0
@@ -183,7 +183,7 @@ def _place(buf: Bytes, at: int, key: int, row: Ints) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _attributes(buf: Bytes, at: int) -> int:
     at = byte(buf, at, 123)
     if at >= 0 and buf[np.uint64(at)] == 125:
@@ -206,7 +206,7 @@ def _attributes(buf: Bytes, at: int) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _code(buf: Bytes, at: int, key: int, row: Ints) -> int:
     """Currencies and countries; ``at`` is behind the first quote."""
     if key == _CURRENCY:
@@ -223,7 +223,7 @@ def _code(buf: Bytes, at: int, key: int, row: Ints) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mcc(buf: Bytes, at: int, row: Ints) -> int:
     for place in range(_DIGITS_OF_MCC):
         digit = int(buf[np.uint64(at + place)]) - 48
@@ -233,7 +233,7 @@ def _mcc(buf: Bytes, at: int, row: Ints) -> int:
     return byte(buf, at + _DIGITS_OF_MCC, 34)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _choice(buf: Bytes, at: int, key: int, row: Ints) -> int:
     """Texts of which there are few; ``at`` is behind the first quote."""
     if key == _CHANNEL:
@@ -251,7 +251,7 @@ def _choice(buf: Bytes, at: int, key: int, row: Ints) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _text_value(buf: Bytes, at: int, key: int, row: Ints) -> int:
     """The values that stand between quotes; ``at`` is behind the first one."""
     if key in (_OCCURRED_AT, _KNOWN_AT):
@@ -278,7 +278,7 @@ def _text_value(buf: Bytes, at: int, key: int, row: Ints) -> int:
     return byte(buf, end, 34)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _entity(key: int) -> int:
     """Which of the kinds of entity a key names: account, card, device, ip, merchant, beneficiary;
     the keys come as account, card, merchant, beneficiary, device, ip.
@@ -289,7 +289,7 @@ def _entity(key: int) -> int:
     return of + 2 if of < 4 else of - 2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _other_value(buf: Bytes, at: int, key: int, row: Ints) -> int:
     """The values without quotes."""
     if key == _AMOUNT:
@@ -310,7 +310,7 @@ def _other_value(buf: Bytes, at: int, key: int, row: Ints) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def event(buf: Bytes, at: int, row: Ints) -> int:
     """The place behind the event at ``at``; ``row`` (EVENT_COLUMNS at least) says what it is.
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
 from features.proof.blake import Hasher, big_endian, blake, hasher
 from features.proof.scan import (
     NOT,
@@ -46,7 +46,7 @@ from features.proof.scan_event import (
 from risk.domain.kinds import ENTITY_KINDS
 
 # SHA-256 (its start) of blake.py, scan.py and scan_event.py; a test says what it is.
-PARTS: Final = "3fc6ef956cf14c3e"
+PARTS: Final = "9abbdef5ebd02fd2"
 
 # Columns of a row behind those of its event.
 STATUS: Final = EVENT_COLUMNS
@@ -150,12 +150,12 @@ def tools() -> Tools:
     return Tools(hasher(16, b"weir-event"), hasher(2, b"weir-record"), np.zeros(TEXT_MAX, np.uint8))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lit(buf: Bytes, at: int, of: int) -> int:
     return literal(buf, at, _T, _S, of)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _value(buf: Bytes, at: int) -> int:
     """A number or null."""
     if at >= 0 and buf[np.uint64(at)] == 110:
@@ -163,7 +163,7 @@ def _value(buf: Bytes, at: int) -> int:
     return number(buf, at)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _values(buf: Bytes, at: int) -> tuple[int, int]:
     """Numbers and nulls in brackets, and how many; -1 of them for null itself."""
     if at >= 0 and buf[np.uint64(at)] == 110:
@@ -180,7 +180,7 @@ def _values(buf: Bytes, at: int) -> tuple[int, int]:
     return NOT, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _texts(buf: Bytes, at: int) -> int:
     """Texts up to the bracket that closes them, which is not passed."""
     if at >= 0 and buf[np.uint64(at)] == 93:
@@ -193,7 +193,7 @@ def _texts(buf: Bytes, at: int) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _named(buf: Bytes, at: int, numbers: bool) -> int:
     """Pairs of a name and a text (or a number or null), up to the closing brace."""
     if at >= 0 and buf[np.uint64(at)] == 125:
@@ -208,7 +208,7 @@ def _named(buf: Bytes, at: int, numbers: bool) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reasons(buf: Bytes, at: int) -> int:
     """Reasons up to the closing bracket."""
     if at >= 0 and buf[np.uint64(at)] == 93:
@@ -224,7 +224,7 @@ def _reasons(buf: Bytes, at: int) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hits(buf: Bytes, at: int) -> int:
     """Rule hits up to the closing bracket."""
     if at >= 0 and buf[np.uint64(at)] == 93:
@@ -243,7 +243,7 @@ def _hits(buf: Bytes, at: int) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cost(buf: Bytes, at: int) -> int:
     """The expected cost of a decision, or null."""
     if at >= 0 and buf[np.uint64(at)] == 110:
@@ -254,7 +254,7 @@ def _cost(buf: Bytes, at: int) -> int:
     return byte(buf, at, 125)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _degraded(buf: Bytes, at: int) -> int:
     if at >= 0 and buf[np.uint64(at)] == 93:
         return at
@@ -266,7 +266,7 @@ def _degraded(buf: Bytes, at: int) -> int:
     return NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _event(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     """An event and the fingerprint that proves it; the place of the quote behind that."""
     begin = at
@@ -285,7 +285,7 @@ def _event(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     return at + _HEX_DIGITS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _places(buf: Bytes, at: int, row: Ints) -> int:
     """The places of the event's entities, all of them and in order, up to the bracket."""
     n = 0
@@ -311,7 +311,7 @@ def _places(buf: Bytes, at: int, row: Ints) -> int:
     return at if at >= 0 and buf[np.uint64(at)] == 93 else NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _of_tenant(buf: Bytes, row: Ints) -> bool:
     """Whether record and event name one tenant; the event leaves out the usual one."""
     begin, end = row[OF_TENANT], row[OF_TENANT + 1]
@@ -320,12 +320,12 @@ def _of_tenant(buf: Bytes, row: Ints) -> bool:
     return bool(_lit(buf, begin, _USUAL) == end)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _digest(buf: Bytes, at: int, of: int) -> int:
     return plain_text(buf, _lit(buf, at, of))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decision(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     own = _lit(buf, at, _D_ID)
     own_end = plain_text(buf, own)
@@ -369,7 +369,7 @@ def _decision(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     return at if same(buf, decided, decided_end, arrived, arrived + decided_end - decided) else NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ledger(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     own = _lit(buf, at, _L_ID)
     own_end = plain_text(buf, own)
@@ -391,7 +391,7 @@ def _ledger(buf: Bytes, at: int, row: Ints, of: Tools) -> int:
     return at if told == kind_end else NOT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _identify(buf: Bytes, row: Ints, of: Tools) -> bool:
     """Fill in the record id; False where the names are too long for the room there is."""
     text = of.text
@@ -418,7 +418,7 @@ def _identify(buf: Bytes, row: Ints, of: Tools) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scan(buf: Bytes, begins: Ints, decisions: NDArray[np.bool_], rows: Ints, of: Tools) -> None:
     """Fill ``rows`` (n, COLUMNS) for records ``begins[i]`` up to ``begins[i + 1]`` of the bytes."""
     for record in range(len(begins) - 1):
