@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from inspect import unwrap
 
 import msgspec
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_kernel_says_the_same_uncompiled() -> None:
     words, roles = np.empty_like(compiled[0]), np.zeros_like(compiled[1])
     arena = Arena(None)
     logs = [number for one in told for number in arena.numbers(one.event.tenant, one.names)]
-    columns._pack.py_func(of, arena.hashes[logs], columns._ROLES[of.slots], words, roles)
+    unwrap(columns._pack)(of, arena.hashes[logs], columns._ROLES[of.slots], words, roles)
     assert np.array_equal(words, compiled[0])
     assert np.array_equal(roles, compiled[1])
 
