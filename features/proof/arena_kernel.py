@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.compiled import compiled
 from features.records import HOLE_RECORD, RECORD_WORDS
-from risk.domain.limits import LOG_TTL_S
+from risk.domain.limits import LOG_TTL_S, TAIL_CAP
 
 Ints = NDArray[np.int64]
 
@@ -52,7 +52,8 @@ class Logs(NamedTuple):
 
     It holds sequences ``first`` up to ``following``. ``anchor`` is the lowest sequence that
     arrived when history was whole. ``pin`` is the lowest that somebody waits for, or that is not
-    folded yet. ``folded`` is the first sequence that is in no rollup.
+    folded yet. ``folded`` is the first sequence that is in no rollup. All of ``sound_from`` up to
+    ``sound_to`` are held and known.
     """
 
     start: Ints
@@ -64,6 +65,8 @@ class Logs(NamedTuple):
     pin: Ints
     dropped: Ints  # 1: places before first were held once
     folded: Ints
+    sound_from: Ints
+    sound_to: Ints
 
 
 class Rooms(NamedTuple):
@@ -127,6 +130,7 @@ def _lay_out(
         if first > logs.first[log]:
             logs.dropped[log] = 1
     logs.start[log], logs.room[log], logs.first[log] = at, room, first
+    logs.sound_from[log] = max(first, logs.sound_from[log])
     return True
 
 
@@ -138,6 +142,7 @@ def _begin_anew(places: Places, logs: Logs, rooms: Rooms, log: int) -> None:
     logs.first[log], logs.following[log], logs.dropped[log] = 0, 0, 0
     logs.anchor[log], logs.newest_ms[log] = NOBODY, 0
     logs.folded[log], logs.pin[log] = 0, 0
+    logs.sound_from[log], logs.sound_to[log] = 0, 0
 
 
 @compiled
@@ -183,6 +188,22 @@ class Entries(NamedTuple):
 
 
 @compiled
+def _note_known(places: Places, logs: Logs, log: int, sequence: int) -> None:
+    """Extend what is sound by a sequence that became known; far beyond it, begin there anew."""
+    end = logs.sound_to[log]
+    if end < sequence <= end + TAIL_CAP or sequence < end:
+        return
+    if sequence > end or logs.sound_from[log] > end:
+        logs.sound_from[log] = sequence
+    end = sequence + 1
+    while end < logs.following[log] and (
+        places.state[logs.start[log] + end - logs.first[log]] == KNOWN
+    ):
+        end += 1
+    logs.sound_to[log] = end
+
+
+@compiled
 def _put_one(
     places: Places, logs: Logs, rooms: Rooms, entries: Entries, number: int, cut_ms: int
 ) -> int:
@@ -221,12 +242,25 @@ def _put_one(
     places.state[at] = state
     places.origin[at] = rows[number, 3]
     places.arrived_ms[at] = arrived_ms
+    if state == KNOWN:
+        _note_known(places, logs, log, sequence)
     return STORED
+
+
+@compiled
+def _fetch(places: Places, logs: Logs, entries: Entries, begin: int) -> None:
+    """Look at the places of all entries, so that memory brings many of them at once."""
+    rows, last = entries.rows, len(places.state) - 1
+    for number in range(begin, len(rows)):
+        log = rows[number, 0]
+        at = logs.start[log] + max(0, rows[number, 1] - logs.first[log])
+        entries.results[number] = places.state[min(at, last)]
 
 
 @compiled
 def put(places: Places, logs: Logs, rooms: Rooms, entries: Entries, begin: int, cut_ms: int) -> int:
     """Put entries from ``begin`` on; returns how far it came (the arrays may have to grow)."""
+    _fetch(places, logs, entries, begin)
     for number in range(begin, len(entries.rows)):
         result = _put_one(places, logs, rooms, entries, number, cut_ms)
         if result == FULL:
@@ -266,6 +300,8 @@ def see(places: Places, logs: Logs, asked: Ints, whole: bool, out: Ints) -> None
             first, start = high, 0
         out[number, 0] = start + max(low, min(first, high))
         out[number, 1] = start + max(low, min(max(logs.following[log], first), high))
+        if logs.sound_from[log] <= low and high <= logs.sound_to[log]:
+            continue
         for sequence in range(low, high):
             held = first <= sequence < logs.following[log]
             state = places.state[start + sequence] if held else UNKNOWN

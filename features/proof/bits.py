@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,13 +12,7 @@ from features.proof.rebuilder import Item
 
 def served_vectors(items: Sequence[Item]) -> NDArray[np.float64]:
     """The vectors in the evidence of ``items`` (n, F), NaN where missing."""
-    missing = math.nan
-    flat = [
-        missing if value is None else value
-        for item in items
-        for value in item.evidence.vector or ()
-    ]
-    return np.array(flat, np.float64).reshape(len(items), -1)
+    return np.array([item.evidence.vector or () for item in items], np.float64)
 
 
 def same_bits(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
