@@ -122,11 +122,16 @@ def _decode(
     Returns how many records that are, their kinds as a mask, and the age of the first record
     that is no hole (far below zero where there is none).
     """
-    held, limits = work.held, work.limits
+    held, skew, horizon = work.held, work.limits[0], work.limits[1]
     own = _OWN_ROLE[slot]
-    seen, kinds = 0, 0
+    firsts, seconds = held[0 if own > 0 else 1], held[1 if own > 1 else 2]
+    thirds, fourths = held[2 if own > 2 else 3], held[3 if own > 3 else 4]
+    owns, countries, mccs, channels, currencies = held[own], held[5], held[6], held[7], held[8]
+    amounts, lats, lons, times = held[9], held[10], held[11], held[TIME]
+    ages, bits, minors = held[AGE], held[BIT], held[MINOR]
+    seen, kinds = np.uint64(0), 0
     first_age = _NO_RECORD
-    for at in range(span[0], span[1]):
+    for at in range(np.uint64(span[0]), np.uint64(span[1])):
         w1 = np.int64(words[at, 1])
         kind = int(w1 >> 10 & 31)
         if kind == HOLE:
@@ -135,34 +140,29 @@ def _decode(
         age = now - time
         if first_age == _NO_RECORD:
             first_age = age
-        if age < -limits[0] or age >= limits[1]:
+        if age < -skew or age >= horizon:
             continue
-        w6 = np.int64(words[at, 6])
-        w7 = np.int64(words[at, 7])
-        w3 = np.int64(words[at, 3])
-        base = np.int64(words[at, 4])
-        place = np.int64(words[at, 5])
-        others = (
-            w6 & 0xFFFFF, w6 >> 20 | (w7 & 0xFF) << 12, w7 >> 8 & 0xFFFFF,
-            np.int64(words[at, 8]) & 0xFFFFF,
-        )  # fmt: skip
-        for role in range(4):
-            held[role if role < own else role + 1, seen] = others[role]
-        held[own, seen] = 0
-        held[5, seen] = w3 >> 8 & 0xFF
-        held[6, seen] = w3 >> 16
-        held[7, seen] = w1 >> 15 & 15
-        held[8, seen] = w1 >> 24
-        held[9, seen] = -1 if base == AMOUNT_UNKNOWN else base
-        held[10, seen] = place & 0xFFFF
-        held[11, seen] = place >> 16
-        held[TIME, seen] = time
-        held[AGE, seen] = max(age, 0)
-        held[BIT, seen] = 1 << kind
-        held[MINOR, seen] = np.int64(words[at, 2]) | (w3 & 0xFF) << 32
+        w3, w6, w7 = np.int64(words[at, 3]), np.int64(words[at, 6]), np.int64(words[at, 7])
+        base, place = np.int64(words[at, 4]), np.int64(words[at, 5])
+        firsts[seen] = w6 & 0xFFFFF
+        seconds[seen] = w6 >> 20 | (w7 & 0xFF) << 12
+        thirds[seen] = w7 >> 8 & 0xFFFFF
+        fourths[seen] = np.int64(words[at, 8]) & 0xFFFFF
+        owns[seen] = 0
+        countries[seen] = w3 >> 8 & 0xFF
+        mccs[seen] = w3 >> 16
+        channels[seen] = w1 >> 15 & 15
+        currencies[seen] = w1 >> 24
+        amounts[seen] = -1 if base == AMOUNT_UNKNOWN else base
+        lats[seen] = place & 0xFFFF
+        lons[seen] = place >> 16
+        times[seen] = time
+        ages[seen] = max(age, 0)
+        bits[seen] = 1 << kind
+        minors[seen] = np.int64(words[at, 2]) | (w3 & 0xFF) << 32
         kinds |= 1 << kind
-        seen += 1
-    return seen, kinds, first_age
+        seen += np.uint64(1)
+    return int(seen), kinds, first_age
 
 
 @compiled
